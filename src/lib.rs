@@ -1,0 +1,7 @@
+//! gitsync: a Git repository of YAML is the truth for a fleet of plain Linux machines.
+//!
+//! Data flows one way: a snapshot is checked into a fleet, rendered into a release, planned against what the
+//! nodes run, and rolled out as one transaction. `ARCHITECTURE.md` has the map.
+
+#[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod model;
