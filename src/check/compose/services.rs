@@ -1,0 +1,138 @@
+//! The services of a compose file, with what they take over from those they extend.
+
+use super::references::{Needed, each};
+use super::{Compose, MAX_EXTENDS, Part, Reader, Service, codes};
+use crate::check::document::{Kind, Yaml};
+use crate::diagnostic::Diagnostic;
+
+/// Services that one service may extend, one after the other.
+const MAX_CHAIN: usize = 16;
+
+/// A service by its name and the file that it stands in.
+type Named = (Part, String);
+
+impl Reader<'_> {
+    /// Reads the services of all parts, and checks everything that they read.
+    pub(super) fn services(&mut self, parts: &[Part], compose: &mut Compose) {
+        for part in parts {
+            self.read_paths(part);
+            for name in self.services_of(part) {
+                let chain = self.chain(part, &name);
+                let read = self.service(&chain, compose);
+                compose.services.entry(name).or_insert(read);
+            }
+        }
+    }
+
+    fn services_of(&mut self, part: &Part) -> Vec<String> {
+        let root = part.root();
+        let Some(services) = root.get("services").filter(|value| !value.is_null()) else {
+            if root.get("include").is_none() {
+                self.wrong(part, root, "there are no `services` here");
+            }
+            return Vec::new();
+        };
+        if !matches!(services.kind, Kind::Map(_)) {
+            self.wrong(part, services, "`services` must be a mapping of names");
+        }
+        let mut found = Vec::new();
+        for pair in services.pairs() {
+            if matches!(pair.value.kind, Kind::Map(_)) {
+                found.push(pair.key.clone());
+            } else {
+                let message = format!("the service `{}` must be a mapping", pair.key);
+                self.wrong(part, &pair.value, message);
+            }
+        }
+        found
+    }
+
+    /// A service and those that it extends, itself first.
+    fn chain(&mut self, part: &Part, name: &str) -> Vec<Named> {
+        let mut chain: Vec<Named> = vec![(part.clone(), name.to_owned())];
+        while let Some((part, name)) = chain.last().cloned() {
+            let Some(service) = part.service(&name) else { break };
+            let Some(extends) = service.get("extends").filter(|value| !value.is_null()) else {
+                break;
+            };
+            let Some((from, base)) = self.extended(&part, extends) else { break };
+            let same =
+                |(part, name): &Named| part.file.tree.file == from.file.tree.file && *name == base;
+            self.extends += 1;
+            let problem = if from.service(&base).is_none() {
+                Some(format!("there is no service `{base}` to extend"))
+            } else if chain.iter().any(same) {
+                Some("services extend each other in a circle".to_owned())
+            } else if chain.len() >= MAX_CHAIN || self.extends > MAX_EXTENDS {
+                Some("too many services extend others".to_owned())
+            } else {
+                None
+            };
+            if let Some(message) = problem {
+                self.bad_extends(&part, extends, message);
+                break;
+            }
+            chain.push((from, base));
+        }
+        chain
+    }
+
+    fn bad_extends(&mut self, part: &Part, extends: &Yaml, message: String) {
+        let at = extends.get("service").unwrap_or(extends);
+        self.problems.push(Diagnostic::error(codes::BAD_EXTENDS, message, part.place(at)));
+    }
+
+    /// Where an extended service stands; none when it can't be read, which was told then.
+    fn extended(&mut self, part: &Part, extends: &Yaml) -> Option<Named> {
+        let name = self.text(extends.get("service").unwrap_or(extends))?;
+        let Some(file) = extends.get("file") else {
+            return Some((part.clone(), name));
+        };
+        let below = self.reference(part, file, Needed::File)?;
+        let file = self.open(&self.path_of(&below))?;
+        let base = below.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let from = Part { file, base };
+        self.read_paths(&from);
+        Some((from, name))
+    }
+
+    fn service(&mut self, chain: &[Named], compose: &Compose) -> Service {
+        let mut read = Service {
+            image: self.first(chain, "image"),
+            container_name: self.first(chain, "container_name"),
+            host_network: self.first(chain, "network_mode").as_deref() == Some("host"),
+            once: matches!(self.first(chain, "restart").as_deref(), Some("no" | "false")),
+            ..Service::default()
+        };
+        for (part, name) in chain {
+            let Some(service) = part.service(name) else { continue };
+            if let Some(ports) = self.list(part, service, "ports") {
+                read.ports.extend(self.ports(part, ports));
+            }
+            if let Some(volumes) = self.list(part, service, "volumes") {
+                read.mounts.extend(self.mounts(part, volumes, &compose.volumes));
+            }
+            let profiles = service.get("profiles").map(each).unwrap_or_default();
+            read.profiled |= !profiles.is_empty();
+        }
+        if read.host_network {
+            read.ports.clear();
+        }
+        read
+    }
+
+    fn list<'y>(&mut self, part: &Part, service: &'y Yaml, key: &str) -> Option<&'y Yaml> {
+        let value = service.get(key).filter(|value| !value.is_null())?;
+        if matches!(value.kind, Kind::List(_)) {
+            return Some(value);
+        }
+        self.wrong(part, value, format!("`{key}` must be a list"));
+        None
+    }
+
+    /// The value of a key in the first service of a chain that has it.
+    fn first(&self, chain: &[Named], key: &str) -> Option<String> {
+        let mut values = chain.iter().filter_map(|(part, name)| part.service(name)?.get(key));
+        self.text(values.next()?)
+    }
+}
