@@ -5,6 +5,7 @@
 
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod check;
+pub mod clock;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod diagnostic;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -17,3 +18,4 @@ pub mod plan;
 pub mod render;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod rollout;
+pub mod transport;
