@@ -14,6 +14,7 @@ pub mod event;
 pub mod model;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod plan;
+pub mod probe;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod render;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
