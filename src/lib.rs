@@ -10,6 +10,7 @@ pub mod clock;
 pub mod diagnostic;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod event;
+pub mod journal;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod model;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -19,4 +20,6 @@ pub mod probe;
 pub mod render;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod rollout;
+pub mod settings;
+pub mod source;
 pub mod transport;
