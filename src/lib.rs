@@ -18,6 +18,7 @@ pub mod plan;
 pub mod probe;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod render;
+pub mod report;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod rollout;
 pub mod settings;

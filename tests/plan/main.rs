@@ -1,0 +1,9 @@
+//! The planner and its views, through the public interface only.
+
+mod build;
+mod drift;
+mod order;
+mod properties;
+mod rules;
+mod views;
+mod words;
