@@ -8,6 +8,7 @@ pub mod check;
 pub mod clock;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod diagnostic;
+pub mod engine;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod event;
 pub mod journal;

@@ -1,0 +1,319 @@
+//! The daemon: watches a repository and moves the fleet to its newest commit, one rollout at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::check;
+use crate::clock::{Clock, jitter};
+use crate::diagnostic::Diagnostic;
+use crate::event::Event;
+use crate::journal::{Journal, Kind};
+use crate::model::{Commit, Fleet, Node, Plan, Release, Snapshot, Verdict};
+use crate::render;
+use crate::source::{Mirror, SourceError};
+use crate::transport::Transport;
+use crate::transport::ssh::ConfigError;
+
+use super::asked::{Asked, gone};
+use super::drive::{DriveError, Driven, Stop};
+use super::gate::{Refusal, gate};
+use super::nodes::Nodes;
+use super::transact::{Conductor, survey};
+
+/// Makes the way to a node of a fleet.
+pub type Connect =
+    Arc<dyn Fn(&Node, &Fleet) -> Result<Arc<dyn Transport>, ConfigError> + Send + Sync>;
+
+/// Watches a repository and moves the fleet to its newest commit.
+pub struct Daemon {
+    /// The controller's copy of the repository.
+    pub mirror: Mirror,
+    /// The branch that is wanted.
+    pub branch: String,
+    /// The fleet's folder in the repository; empty for its root.
+    pub path: String,
+    /// Between two looks, before jitter.
+    pub interval: Duration,
+    /// Nodes asked at once.
+    pub parallel: usize,
+    /// The way to nodes.
+    pub connect: Connect,
+    /// The controller's record.
+    pub journal: Journal,
+    /// Time.
+    pub clock: Clock,
+    /// Who, in words.
+    pub holder: String,
+}
+
+/// What the daemon has to tell.
+#[derive(Debug)]
+pub enum News {
+    /// A commit that was not looked at before.
+    Commit(Commit),
+    /// It is not valid: nothing changes.
+    Invalid(Vec<Diagnostic>, Snapshot),
+    /// It is valid, with these warnings.
+    Warnings(Vec<Diagnostic>, Snapshot),
+    /// What it would change.
+    Planned(Box<Plan>),
+    /// It may not be rolled out now.
+    Refused(Refusal),
+    /// The fleet runs what it wants.
+    UpToDate,
+    /// Something happened in a rollout.
+    Rollout(Event),
+    /// The repository could not be looked at; the next look is after the interval.
+    Unavailable(String),
+    /// A rollout could not be driven on.
+    Broken(String),
+}
+
+/// Why the daemon can't go on at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The journal can't be read or written.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+    /// A rollout could not be driven.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+}
+
+/// What wakes the daemon between two looks.
+pub struct Wakes {
+    /// What the system asks.
+    pub stop: watch::Receiver<Stop>,
+    /// Look now (SIGHUP, or a local repository that changed).
+    pub look: mpsc::Receiver<()>,
+}
+
+/// What is left to do after a look at a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing until the branch moves.
+    Rest,
+    /// The same commit again after the interval: a node was missing, or a try failed on the way.
+    Again,
+    /// Leave.
+    Leave,
+}
+
+impl Daemon {
+    /// Runs until it is asked to stop. A failed look or rollout is told and tried again; only a journal that
+    /// can't be written ends it.
+    pub async fn run(
+        &self,
+        mut wakes: Wakes,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) -> Result<(), DaemonError> {
+        let mut seen: Option<(String, Next)> = None;
+        let mut first = true;
+        while *wakes.stop.borrow() == Stop::No {
+            match self.tip().await {
+                Ok(commit) => {
+                    let known = seen.as_ref().filter(|(id, _)| *id == commit);
+                    if first || known.is_none_or(|(_, next)| *next == Next::Again) {
+                        let new = known.is_none();
+                        let next = self.look(&commit, new, first, &mut wakes.stop, tell).await?;
+                        first = false;
+                        if next == Next::Leave {
+                            return Ok(());
+                        }
+                        seen = Some((commit, next));
+                        if self.moved(&seen).await {
+                            continue;
+                        }
+                    }
+                }
+                Err(error) => tell(News::Unavailable(error.to_string())),
+            }
+            self.rest(&mut wakes).await;
+        }
+        Ok(())
+    }
+
+    async fn tip(&self) -> Result<String, SourceError> {
+        self.mirror.fetch().await?;
+        self.mirror.tip(&self.branch).await
+    }
+
+    /// Whether the branch moved while a commit was being worked on.
+    async fn moved(&self, seen: &Option<(String, Next)>) -> bool {
+        let tip = self.tip().await.ok();
+        tip.is_some() && tip.as_ref() != seen.as_ref().map(|(id, _)| id)
+    }
+
+    async fn rest(&self, wakes: &mut Wakes) {
+        let until = self.clock.now().after(jitter(self.interval));
+        tokio::select! {
+            () = self.clock.sleep_until(until) => {}
+            _ = wakes.stop.changed() => {}
+            Some(()) = wakes.look.recv() => {}
+        }
+    }
+
+    /// Looks at one commit: from its files to a verdict, if there is anything to do.
+    async fn look(
+        &self,
+        commit: &str,
+        new: bool,
+        first: bool,
+        stop: &mut watch::Receiver<Stop>,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) -> Result<Next, DaemonError> {
+        let wanted = match self.wanted(commit, new, tell).await {
+            Ok(Some(wanted)) => Some(wanted),
+            Ok(None) => None,
+            Err(error) => {
+                tell(News::Unavailable(error.to_string()));
+                return Ok(Next::Again);
+            }
+        };
+        let now = wanted.as_ref().map(|(fleet, _)| fleet);
+        if first && self.take_up(now, stop, tell).await? == Next::Leave {
+            return Ok(Next::Leave);
+        }
+        match wanted {
+            Some((fleet, release)) => self.move_to(&fleet, release, stop, tell).await,
+            None => Ok(Next::Rest),
+        }
+    }
+
+    async fn wanted(
+        &self,
+        commit: &str,
+        new: bool,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) -> Result<Option<(Fleet, Release)>, SourceError> {
+        let snapshot = self.mirror.snapshot(commit, &self.path).await?;
+        if let Some(commit) = snapshot.commit.clone().filter(|_| new) {
+            tell(News::Commit(commit));
+        }
+        let checked = check::check(&snapshot);
+        let mut found = checked.diagnostics;
+        let wanted = match checked.fleet {
+            Some(fleet) => match render::render(&fleet) {
+                Ok(release) => Some((fleet, release)),
+                Err(more) => {
+                    found.extend(more);
+                    None
+                }
+            },
+            None => None,
+        };
+        match &wanted {
+            None => tell(News::Invalid(found, snapshot)),
+            Some(_) if new && !found.is_empty() => tell(News::Warnings(found, snapshot)),
+            Some(_) => {}
+        }
+        Ok(wanted)
+    }
+
+    fn nodes(&self, fleet: &Fleet) -> Result<Nodes, ConfigError> {
+        Nodes::new(fleet.nodes.values(), self.parallel, |node| (self.connect)(node, fleet))
+    }
+
+    fn conductor(&self) -> Conductor<'_> {
+        Conductor { journal: &self.journal, clock: &self.clock, holder: self.holder.clone() }
+    }
+
+    async fn move_to(
+        &self,
+        fleet: &Fleet,
+        release: Release,
+        stop: &mut watch::Receiver<Stop>,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) -> Result<Next, DaemonError> {
+        let nodes = match self.nodes(fleet) {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                tell(News::Broken(error.to_string()));
+                return Ok(Next::Rest);
+            }
+        };
+        let mut asked = Asked::ask(&fleet.name, nodes).await;
+        self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
+        let survey = survey(fleet, release, asked, false).await;
+        let asleep = !survey.plan.skipped.is_empty();
+        if let Err(refusal) = gate(&survey.plan, &survey.observed, false) {
+            let again = refusal.code != "quarantined";
+            tell(News::Refused(refusal));
+            return Ok(if again { Next::Again } else { Next::Rest });
+        }
+        if survey.plan.is_empty() {
+            tell(News::UpToDate);
+            return Ok(if asleep { Next::Again } else { Next::Rest });
+        }
+        tell(News::Planned(Box::new(survey.plan.clone())));
+        let conductor = self.conductor();
+        let (mut rollout, work) = conductor.begin(survey, Kind::Daemon).await?;
+        let mut listen = |event: &Event| tell(News::Rollout(event.clone()));
+        let driven = conductor.conduct(&mut rollout, &work, false, stop, &mut listen).await?;
+        Ok(after(&driven, asleep, rollout.quarantine().is_some()))
+    }
+
+    /// Asks nodes that the last good release had and the wanted one no longer has.
+    async fn ask_gone(&self, fleet: &Fleet, commit: Option<&Commit>, asked: &mut Asked) {
+        let Some(earlier) = asked.earlier(commit.map(|commit| commit.id.as_str())) else { return };
+        let Ok(snapshot) = self.mirror.snapshot(&earlier, &self.path).await else { return };
+        let Some(earlier) = check::check(&snapshot).fleet else { return };
+        let ways = |node: &Node| (self.connect)(node, &earlier);
+        if let Ok(nodes) = Nodes::new(gone(&earlier, fleet), self.parallel, ways) {
+            asked.join(&fleet.name, nodes).await;
+        }
+    }
+
+    /// Goes on with rollouts that an earlier controller left without a verdict.
+    ///
+    /// One whose commit can't be read any more is put back, over the ways that `now` knows.
+    async fn take_up(
+        &self,
+        now: Option<&Fleet>,
+        stop: &mut watch::Receiver<Stop>,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) -> Result<Next, DaemonError> {
+        for record in self.journal.open_rollouts().await? {
+            let id = record.plan.commit.as_ref().map(|commit| commit.id.clone());
+            let wanted = match id {
+                Some(id) => self.rendered(&id).await,
+                None => None,
+            };
+            let (fleet, own) = match &wanted {
+                Some((fleet, release)) => (Some(fleet), Some((fleet, release.clone()))),
+                None => (now.filter(|fleet| fleet.name == record.plan.fleet), None),
+            };
+            if own.is_none() {
+                let message = format!("rollout {}: its commit can't be read any more", record.id);
+                tell(News::Broken(message));
+            }
+            let Some(Ok(nodes)) = fleet.map(|fleet| self.nodes(fleet)) else { continue };
+            let conductor = self.conductor();
+            let (mut rollout, work) = conductor.resume(record, own, nodes).await?;
+            let mut listen = |event: &Event| tell(News::Rollout(event.clone()));
+            let driven = conductor.conduct(&mut rollout, &work, true, stop, &mut listen).await?;
+            if driven == Driven::Left {
+                return Ok(Next::Leave);
+            }
+        }
+        Ok(Next::Rest)
+    }
+
+    async fn rendered(&self, commit: &str) -> Option<(Fleet, Release)> {
+        let snapshot = self.mirror.snapshot(commit, &self.path).await.ok()?;
+        let fleet = check::check(&snapshot).fleet?;
+        let release = render::render(&fleet).ok()?;
+        Some((fleet, release))
+    }
+}
+
+fn after(driven: &Driven, asleep: bool, quarantined: bool) -> Next {
+    match driven {
+        Driven::Left => Next::Leave,
+        Driven::Ended(Verdict::Converged, _) if asleep => Next::Again,
+        Driven::Ended(Verdict::RolledBack, _) if !quarantined => Next::Again,
+        Driven::Ended(..) => Next::Rest,
+    }
+}

@@ -1,0 +1,258 @@
+//! Effects turned into verbs on nodes; nothing is decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Action, Effect, Failure, FailureKind, Good, Health, Name, OutcomeResult, Plan, ProbeReport,
+    Release, Replaced, Step, Timestamp, UnitId, Verdict,
+};
+use crate::probe::{self, Probe, Target, ThroughGateway};
+use crate::transport::{
+    Abandon, ChangeUnit, Confirm, Fence, Prepare, PrepareUnit, Transport, TransportError,
+};
+
+use super::nodes::Nodes;
+
+/// How long a node may take for one switch, activation or put-back beyond the unit's own grace.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(180);
+
+/// Everything that effects of one rollout are made of.
+pub struct Work {
+    /// The rollout's id.
+    pub rollout: String,
+    /// What is done.
+    pub plan: Plan,
+    /// The contents.
+    pub release: Release,
+    /// The fence number per node.
+    pub fences: BTreeMap<Name, u64>,
+    /// This rollout's nonce.
+    pub nonce: String,
+    /// Who does it, in words.
+    pub holder: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// The ways to the nodes.
+    pub nodes: Nodes,
+    /// Blobs that each node is known to have.
+    pub present: BTreeMap<Name, BTreeSet<String>>,
+    /// Routes through the fleet's gateways, for probes from there.
+    pub routes: Vec<Target>,
+    /// A release to quarantine when this one converges (the one that an operator rolled back from).
+    pub left: Option<(crate::model::Digest, String)>,
+    /// Whether nodes that another controller's rollout holds are taken from it: an operator said that it is dead.
+    pub takeover: bool,
+}
+
+/// How a rollout that did not converge ended, for the nodes' records.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why the release is quarantined, if it is.
+    pub quarantine: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Work {
+    /// Does one effect and says what came of it. Idempotent, as every verb is.
+    pub async fn execute(
+        &self,
+        effect: &Effect,
+        ending: Option<&Ending>,
+        now: Timestamp,
+    ) -> OutcomeResult {
+        let done = match effect {
+            Effect::Prepare { node } => self.prepare(node).await,
+            Effect::Change { unit } | Effect::Stop { unit } | Effect::PutBack { unit } => {
+                self.move_unit(effect, unit).await
+            }
+            Effect::Probe { unit } => return self.probe(unit, |step| step.health.clone()).await,
+            Effect::ProbeBack { unit } => {
+                return self.probe(unit, |step| step.health_before.clone()).await;
+            }
+            Effect::Confirm { node } => self.confirm(node, now).await,
+            Effect::Abandon { node } => self.abandon(node, ending).await,
+            // The loop keeps these itself: a decision is its journal entry, a wait is its timer.
+            Effect::Decide | Effect::Wait { .. } | Effect::Retry { .. } | Effect::Operator => {
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => {
+                tracing::debug!(rollout = self.rollout, ?effect, "done");
+                OutcomeResult::Done
+            }
+            Err(failure) => {
+                tracing::debug!(rollout = self.rollout, ?effect, why = failure.message, "failed");
+                OutcomeResult::Failed(failure)
+            }
+        }
+    }
+
+    fn step(&self, unit: &UnitId) -> Result<&Step, Failure> {
+        self.plan.steps().find(|step| step.unit == *unit).ok_or_else(|| {
+            failure(FailureKind::Node, format!("{unit} is not part of this rollout"))
+        })
+    }
+
+    fn transport(&self, node: &Name) -> Result<&Arc<dyn Transport>, Failure> {
+        self.nodes.get(node).ok_or_else(|| {
+            failure(FailureKind::Transport, format!("{node}: no way to this node is known"))
+        })
+    }
+
+    fn fence(&self, node: &Name) -> Fence {
+        Fence {
+            fleet: self.plan.fleet.clone(),
+            number: self.fences.get(node).copied().unwrap_or(1),
+            nonce: self.nonce.clone(),
+        }
+    }
+
+    fn steps_on<'a>(&'a self, node: &'a Name) -> impl Iterator<Item = &'a Step> {
+        self.plan.steps().filter(move |step| step.unit.node == *node)
+    }
+
+    async fn prepare(&self, node: &Name) -> Result<(), Failure> {
+        let steps: Vec<&Step> = self.steps_on(node).collect();
+        let mut units: Vec<PrepareUnit> =
+            steps.iter().map(|step| self.prepare_unit(step)).collect();
+        units.extend(steps.iter().flat_map(|step| &step.replaces).map(removal));
+        let request = Prepare {
+            fence: self.fence(node),
+            holder: self.holder.clone(),
+            rollout: self.rollout.clone(),
+            since: self.started,
+            dead_man: self.plan.policy.dead_man,
+            takeover: self.takeover,
+            units,
+            present: self.present.get(node).cloned().unwrap_or_default(),
+        };
+        self.transport(node)?.prepare(&request).await.map_err(TransportError::into_failure)
+    }
+
+    fn prepare_unit(&self, step: &Step) -> PrepareUnit {
+        let wanted = self.release.units.get(&step.unit);
+        PrepareUnit {
+            id: step.unit.clone(),
+            to: wanted.filter(|_| step.action != Action::Remove).cloned(),
+            from: step.from.clone(),
+            adopt: step.adopt,
+        }
+    }
+
+    async fn move_unit(&self, effect: &Effect, unit: &UnitId) -> Result<(), Failure> {
+        let step = self.step(unit)?;
+        let request = ChangeUnit {
+            fence: self.fence(&unit.node),
+            id: unit.clone(),
+            to: step.to.clone(),
+            from: step.from.clone(),
+            replaces: step.replaces.clone(),
+            deadline: CHANGE_DEADLINE,
+        };
+        let transport = self.transport(&unit.node)?;
+        let done = match effect {
+            Effect::Change { .. } => transport.change(&request).await,
+            Effect::Stop { .. } => transport.stop(&request).await,
+            _ => transport.put_back(&request).await,
+        };
+        done.map_err(|error| of_unit(error.into_failure(), unit))
+    }
+
+    async fn probe(
+        &self,
+        unit: &UnitId,
+        health: impl Fn(&Step) -> Option<Health>,
+    ) -> OutcomeResult {
+        let probed = async {
+            let Some(health) = health(self.step(unit)?) else {
+                return Ok(Vec::new());
+            };
+            let transport = self.transport(&unit.node)?;
+            let gateways = self.gateways(unit);
+            let probe =
+                Probe { fleet: &self.plan.fleet, unit, health: &health, gateways: &gateways };
+            probe::run(transport.as_ref(), probe).await
+        };
+        match probed.await {
+            Ok(attempts) => OutcomeResult::Passed(ProbeReport { attempts }),
+            Err(failure) => OutcomeResult::Failed(of_unit(failure, unit)),
+        }
+    }
+
+    /// The gateways that route to a unit, each with its own connection's way.
+    fn gateways(&self, unit: &UnitId) -> Vec<ThroughGateway<'_>> {
+        let routed = self.routes.iter().filter(|target| target.units.contains(unit));
+        let gateways = routed.filter_map(|target| {
+            Some(ThroughGateway {
+                through: Some(self.nodes.get(&target.node)?.as_ref()),
+                scheme: target.scheme.to_owned(),
+                address: target.listens,
+                host: target.host.clone(),
+            })
+        });
+        gateways.collect()
+    }
+
+    async fn confirm(&self, node: &Name, now: Timestamp) -> Result<(), Failure> {
+        let mine = self.plan.wanted.iter().filter(|(id, _)| id.node == *node);
+        let good = Good {
+            release: self.plan.release.clone(),
+            commit: self.plan.commit.as_ref().map(|commit| commit.id.clone()),
+            at: now,
+            units: mine.map(|(id, digest)| (id.clone(), digest.clone())).collect(),
+        };
+        let request = Confirm {
+            fence: self.fence(node),
+            good,
+            keep: !self.plan.dirty,
+            remove: self.removed(node),
+            quarantine: self.left.clone(),
+        };
+        self.transport(node)?.confirm(&request).await.map_err(TransportError::into_failure)
+    }
+
+    fn removed(&self, node: &Name) -> Vec<UnitId> {
+        let removals = self.steps_on(node).filter(|step| step.action == Action::Remove);
+        let replaced = self.steps_on(node).flat_map(|step| &step.replaces).map(|gone| &gone.unit);
+        removals.map(|step| &step.unit).chain(replaced).cloned().collect()
+    }
+
+    async fn abandon(&self, node: &Name, ending: Option<&Ending>) -> Result<(), Failure> {
+        let Some(ending) = ending else {
+            return Err(failure(FailureKind::Node, "the rollout has no ending yet".to_owned()));
+        };
+        let request = Abandon {
+            fence: self.fence(node),
+            verdict: ending.verdict,
+            release: self.plan.release.clone(),
+            commit: self.plan.commit.as_ref().map(|commit| commit.id.clone()),
+            at: ending.at,
+            quarantine: ending.quarantine.clone(),
+        };
+        self.transport(node)?.abandon(&request).await.map_err(TransportError::into_failure)
+    }
+}
+
+fn removal(replaced: &Replaced) -> PrepareUnit {
+    PrepareUnit {
+        id: replaced.unit.clone(),
+        to: None,
+        from: Some(replaced.from.clone()),
+        adopt: false,
+    }
+}
+
+fn failure(kind: FailureKind, message: String) -> Failure {
+    Failure { kind, unit: None, message, log: Vec::new(), attempts: Vec::new() }
+}
+
+fn of_unit(mut failure: Failure, unit: &UnitId) -> Failure {
+    failure.unit.get_or_insert_with(|| unit.clone());
+    failure
+}

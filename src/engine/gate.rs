@@ -1,0 +1,81 @@
+//! Whether a plan may be rolled out at all: refusals, quarantine, and who holds the fence.
+
+use crate::model::{Observed, Plan, Timestamp, duration_text};
+use crate::plan;
+
+/// Why a plan is not rolled out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable word: `unreachable`, `quarantined`, `busy`, `no-way-back`, …
+    pub code: String,
+    /// In words.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Says whether a plan may be rolled out; the first reason against it otherwise.
+///
+/// With `takeover` a node that another rollout holds is no reason.
+pub fn gate(plan: &Plan, observed: &Observed, takeover: bool) -> Result<(), Refusal> {
+    if let Some(refusal) = plan.refusals.first() {
+        return Err(Refusal {
+            code: refusal.code.clone(),
+            message: plan.refusals.iter().map(|r| r.message.clone()).collect::<Vec<_>>().join("; "),
+            hint: hint(&refusal.code).to_owned(),
+        });
+    }
+    if plan.is_empty() {
+        return Ok(());
+    }
+    if let Some(entry) = plan::quarantined(observed, &plan.release) {
+        return Err(Refusal {
+            code: "quarantined".to_owned(),
+            message: format!(
+                "this release ({}) failed before and is quarantined: {}",
+                plan.release.short(),
+                entry.reason
+            ),
+            hint: "change what failed, or lift the quarantine with `gitsync retry`".to_owned(),
+        });
+    }
+    if takeover { Ok(()) } else { held(plan, observed) }
+}
+
+fn held(plan: &Plan, observed: &Observed) -> Result<(), Refusal> {
+    match holders(plan, observed).into_iter().next() {
+        None => Ok(()),
+        Some(message) => Err(Refusal {
+            code: "busy".to_owned(),
+            message,
+            hint: "wait for its verdict; a dead controller takes its rollout up when it starts again; \
+                   one that never will is overruled with `gitsync apply --take-over`"
+                .to_owned(),
+        }),
+    }
+}
+
+/// Who holds nodes of the plan, in words: one line per node.
+pub fn holders(plan: &Plan, observed: &Observed) -> Vec<String> {
+    let held = plan.nodes.iter().filter_map(|node| {
+        let report = observed.report(node)?;
+        let holder = report.record.holder.as_ref()?;
+        let now = Timestamp(report.now.saturating_mul(1000));
+        let seconds = std::time::Duration::from_secs(now.since(holder.since).as_secs());
+        let ago = duration_text(seconds);
+        Some(format!("{node} is held by {} (rollout {}, for {ago})", holder.who, holder.rollout))
+    });
+    held.collect()
+}
+
+fn hint(code: &str) -> &'static str {
+    match code {
+        "unreachable" => {
+            "bring the node back, or mark it `optional: true` when it may sleep; nothing was changed"
+        }
+        "no-way-back" => "pass --allow-no-rollback to change it all the same",
+        "too-many-removals" => "raise rollout.prune.max_removals in fleet.yaml if this is meant",
+        "empty-release" => "a fleet without units is never rolled out; remove services one by one",
+        _ => "nothing was changed",
+    }
+}

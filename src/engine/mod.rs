@@ -1,0 +1,21 @@
+//! The only async orchestration: observe, execute, drive, and the daemon's loop.
+
+mod asked;
+mod daemon;
+mod drive;
+mod execute;
+mod gate;
+mod goods;
+mod nodes;
+mod transact;
+
+pub use asked::{Asked, gone};
+pub use daemon::{Connect, Daemon, DaemonError, News, Wakes};
+pub use drive::{DriveError, Driven, Stop};
+pub use execute::Work;
+pub use gate::{Refusal, gate, holders};
+pub use goods::{Kept, KeptError, kept, rebuild};
+pub use nodes::Nodes;
+pub use transact::{Conductor, Survey, survey};
+
+pub use crate::model::Verdict;

@@ -1,0 +1,214 @@
+//! One transaction: from a checked fleet to a plan, and from a plan to a rollout in the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngExt as _;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::journal::{Journal, Kind, NewRollout, RolloutRecord};
+use crate::model::{Fleet, Name, Observed, Plan, Release};
+use crate::plan;
+use crate::probe::{self, Target};
+use crate::rollout::Rollout;
+
+use super::asked::Asked;
+use super::drive::{DriveError, Driven, Stop, drive, replay};
+use super::execute::Work;
+use super::nodes::Nodes;
+
+/// What is wanted, what is there, and the way from one to the other.
+pub struct Survey {
+    /// The wanted release.
+    pub release: Release,
+    /// What the nodes said.
+    pub observed: Observed,
+    /// The ways to the nodes.
+    pub nodes: Nodes,
+    /// Routes through the fleet's gateways.
+    pub routes: Vec<Target>,
+    /// What would be done.
+    pub plan: Plan,
+}
+
+/// Plans the way from what the nodes said to `release`.
+///
+/// Contents of changed files are fetched for the plan's diffs, in one more round trip to the nodes concerned.
+pub async fn survey(
+    fleet: &Fleet,
+    release: Release,
+    asked: Asked,
+    allow_no_rollback: bool,
+) -> Survey {
+    let Asked { nodes, observed, warnings } = asked;
+    let contents = old_contents(&nodes, fleet, &release, &observed).await;
+    let mut plan = plan::plan(&plan::Inputs {
+        release: &release,
+        fleet: &fleet.name,
+        policy: &fleet.policy,
+        nodes: plan::node_facts(fleet),
+        observed: &observed,
+        contents: &contents,
+        allow_no_rollback,
+        controller: None,
+    });
+    plan.warnings.extend(warnings);
+    Survey { release, observed, nodes, routes: probe::routes(fleet), plan }
+}
+
+async fn old_contents(
+    nodes: &Nodes,
+    fleet: &Fleet,
+    release: &Release,
+    observed: &Observed,
+) -> BTreeMap<String, Vec<u8>> {
+    let mut contents = BTreeMap::new();
+    for node in nodes.names() {
+        let wanted = replaced_blobs(node, release, observed);
+        let Some(transport) = nodes.get(node).filter(|_| !wanted.is_empty()) else { continue };
+        // Diffs are a courtesy: a node that can't read its blobs shows the change without one.
+        if let Ok(found) = transport.read(&fleet.name, &wanted).await {
+            contents.extend(found);
+        }
+    }
+    contents
+}
+
+/// Blobs of a node's current manifests whose files the release changes or removes.
+fn replaced_blobs(node: &Name, release: &Release, observed: &Observed) -> BTreeSet<String> {
+    let Some(report) = observed.report(node) else { return BTreeSet::new() };
+    let mut blobs = BTreeSet::new();
+    for (id, unit) in &report.units {
+        let Some(old) = unit.current.as_ref().and_then(|digest| report.manifests.get(digest))
+        else {
+            continue;
+        };
+        let wanted = release.units.get(id);
+        let kept: BTreeSet<String> =
+            wanted.iter().flat_map(|unit| &unit.artifacts).map(|a| a.blob()).collect();
+        let files = old.artifacts.iter().filter(|artifact| !artifact.sensitive);
+        blobs.extend(files.map(|artifact| artifact.blob()).filter(|blob| !kept.contains(blob)));
+    }
+    blobs.retain(|blob| report.blobs.contains(blob));
+    blobs
+}
+
+/// Who begins a rollout and where it is recorded.
+pub struct Conductor<'a> {
+    /// The controller's record.
+    pub journal: &'a Journal,
+    /// Time.
+    pub clock: &'a Clock,
+    /// Who, in words: `user@host`.
+    pub holder: String,
+}
+
+impl Conductor<'_> {
+    /// Begins a rollout of a plan: journalled whole before the first effect.
+    pub async fn begin(&self, survey: Survey, kind: Kind) -> Result<(Rollout, Work), DriveError> {
+        let Survey { release, observed, nodes, routes, plan } = survey;
+        let started = self.clock.now();
+        let rollout = self.journal.next_id(&plan.fleet).await?;
+        let work = Work {
+            fences: next_fences(&plan, &observed),
+            nonce: nonce(),
+            holder: self.holder.clone(),
+            present: blobs(&observed),
+            rollout,
+            release,
+            started,
+            nodes,
+            routes,
+            left: None,
+            takeover: false,
+            plan,
+        };
+        self.journal.begin(&new_rollout(&work, kind)).await?;
+        let rollout = Rollout::new(work.rollout.clone(), work.plan.clone(), started);
+        Ok((rollout, work))
+    }
+
+    /// Takes up a rollout that an earlier controller left, with the contents rendered again.
+    ///
+    /// When the release can't be had any more, the rollout is put back: contents not yet on the nodes are lost.
+    pub async fn resume(
+        &self,
+        record: RolloutRecord,
+        own: Option<(&Fleet, Release)>,
+        nodes: Nodes,
+    ) -> Result<(Rollout, Work), DriveError> {
+        let fresh = Rollout::new(record.id.clone(), record.plan.clone(), record.started);
+        let mut rollout = replay(fresh, record.outcomes)?;
+        let routes = own.as_ref().map(|(fleet, _)| probe::routes(fleet)).unwrap_or_default();
+        let release = own.map(|(_, release)| release);
+        let same = release.filter(|release| release.digest() == record.plan.release);
+        if same.is_none() && rollout.ending().is_none() {
+            let outcome = Rollout::cancelled(self.clock.now());
+            self.journal.outcome(&record.id, &outcome).await?;
+            rollout.record(outcome)?;
+        }
+        let work = Work {
+            fences: record.fences,
+            nonce: record.nonce,
+            holder: record.holder,
+            present: BTreeMap::new(),
+            rollout: record.id,
+            release: same.unwrap_or_default(),
+            started: record.started,
+            nodes,
+            routes,
+            left: None,
+            takeover: false,
+            plan: record.plan,
+        };
+        Ok((rollout, work))
+    }
+
+    /// Tells that the rollout begins (or goes on), then drives it to its verdict.
+    pub async fn conduct(
+        &self,
+        rollout: &mut Rollout,
+        work: &Work,
+        resumed: bool,
+        stop: &mut watch::Receiver<Stop>,
+        listen: &mut (dyn FnMut(&Event) + Send),
+    ) -> Result<Driven, DriveError> {
+        for event in rollout.started_events(resumed, self.clock.now()) {
+            self.journal.event(&work.rollout, &event).await?;
+            listen(&event);
+        }
+        drive(rollout, work, self.journal, self.clock, stop, listen).await
+    }
+}
+
+fn new_rollout(work: &Work, kind: Kind) -> NewRollout<'_> {
+    NewRollout {
+        id: &work.rollout,
+        fleet: &work.plan.fleet,
+        plan: &work.plan,
+        fences: &work.fences,
+        nonce: &work.nonce,
+        holder: &work.holder,
+        started: work.started,
+        kind,
+    }
+}
+
+/// One fence for the whole fleet: above the highest that any node has seen.
+fn next_fences(plan: &Plan, observed: &Observed) -> BTreeMap<Name, u64> {
+    let reports = plan.nodes.iter().filter_map(|node| observed.report(node));
+    let highest = reports.map(|report| report.record.fence).max().unwrap_or(0);
+    plan.nodes.iter().map(|node| (node.clone(), highest + 1)).collect()
+}
+
+fn blobs(observed: &Observed) -> BTreeMap<Name, BTreeSet<String>> {
+    let nodes = observed.nodes.keys();
+    let known = nodes.filter_map(|node| Some((node.clone(), observed.report(node)?.blobs.clone())));
+    known.collect()
+}
+
+fn nonce() -> String {
+    let bits: u128 = rand::rng().random();
+    format!("{bits:032x}")
+}
