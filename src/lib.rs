@@ -5,6 +5,7 @@
 
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod check;
+pub mod cli;
 pub mod clock;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod diagnostic;

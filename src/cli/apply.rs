@@ -1,0 +1,146 @@
+//! `gitsync apply`: one rollout of HEAD.
+
+use clap::Args;
+
+use crate::engine::{Asked, Conductor, Driven, Survey, Verdict, gate, holders, survey};
+use crate::journal::Kind;
+use crate::model::Snapshot;
+use crate::report::plan as view;
+use crate::settings::Flags;
+use crate::source;
+
+use super::context::{self, Format, Global};
+use super::output::{self, colour_out};
+use super::problem::Problem;
+use super::signals;
+
+/// Roll out HEAD as one transaction.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The fleet's folder
+    #[arg(default_value = ".", value_name = "PATH")]
+    path: std::path::PathBuf,
+    /// Apply without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// Roll out the files on disk although they differ from HEAD; never becomes last good
+    #[arg(long)]
+    dirty: bool,
+    /// Go on although a changed unit could not be put back if it failed
+    #[arg(long)]
+    allow_no_rollback: bool,
+    /// Take nodes over from another controller's rollout: only when that controller is dead for good
+    #[arg(long)]
+    take_over: bool,
+    /// How progress is told
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Apply {
+    /// Rolls out and waits for the verdict.
+    pub async fn run(&self, global: &Global) -> Result<u8, Problem> {
+        let snapshot = self.snapshot()?;
+        let wanted = global.wanted(&snapshot)?;
+        let settings = global.settings(Flags::default())?;
+        let journal = global.journal(&settings).await?;
+        let nodes = context::nodes(&wanted.fleet, &settings)?;
+        let clock = context::clock();
+        let conductor = Conductor { journal: &journal, clock: &clock, holder: context::holder() };
+        super::resume::left_over(global, &settings, &conductor, &self.path, &wanted, self.format)
+            .await?;
+        let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
+        context::ask_gone(&self.path, &wanted, &settings, &mut asked).await?;
+        let survey = survey(&wanted.fleet, wanted.release, asked, self.allow_no_rollback).await;
+        self.roll_out(global, &conductor, survey).await
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Problem> {
+        let snapshot = source::directory(&self.path)?;
+        if self.dirty || (snapshot.commit.is_some() && !snapshot.dirty) {
+            return Ok(snapshot);
+        }
+        let what = match snapshot.commit {
+            Some(_) => "the files differ from HEAD",
+            None => "the folder is not in a Git repository with a commit",
+        };
+        Err(Problem::new(format!("{what}, and `apply` takes HEAD"))
+            .hint("commit the changes, or pass --dirty: it never becomes last good"))
+    }
+
+    async fn roll_out(
+        &self,
+        global: &Global,
+        conductor: &Conductor<'_>,
+        survey: Survey,
+    ) -> Result<u8, Problem> {
+        self.show(global, &survey);
+        gate(&survey.plan, &survey.observed, self.take_over)
+            .map_err(|refusal| Problem::from_refusal(&refusal))?;
+        if survey.plan.is_empty() {
+            return Ok(0);
+        }
+        if self.take_over {
+            overruled(&survey);
+        }
+        if !self.yes && !output::confirmed("Apply this plan?") {
+            return Err(Problem::new("not confirmed: nothing was changed")
+                .hint("without a terminal, pass --yes"));
+        }
+        let mut stop = signals::for_rollout()?;
+        let mut progress = output::progress(global, self.format);
+        let (mut rollout, mut work) = conductor.begin(survey, Kind::Apply).await?;
+        work.takeover = self.take_over;
+        let mut listen = |event: &crate::event::Event| progress.tell(event);
+        let driven = conductor.conduct(&mut rollout, &work, false, &mut stop, &mut listen).await?;
+        ended(&driven, &work.rollout)
+    }
+
+    /// Shows the plan to people; programs hear events, and of a fleet that is as it should be that it is.
+    fn show(&self, global: &Global, survey: &Survey) {
+        match self.format {
+            Format::Json if survey.plan.is_empty() && survey.plan.refusals.is_empty() => {
+                let release = &survey.plan.release;
+                anstream::println!(
+                    "{}",
+                    serde_json::json!({ "event": "up_to_date", "release": release })
+                );
+            }
+            Format::Text if !global.quiet => {
+                let filter = view::Filter::default();
+                anstream::print!("{}", view::human(&survey.plan, &filter, colour_out()));
+            }
+            Format::Json | Format::Text => {}
+        }
+    }
+}
+
+/// Tells whose rollouts are overruled, and what that means.
+fn overruled(survey: &Survey) {
+    for held in holders(&survey.plan, &survey.observed) {
+        anstream::eprintln!(
+            "warning: {held}; it is taken over: if that controller still runs, its rollout fails and \
+             needs an operator"
+        );
+    }
+}
+
+/// The exit code of a rollout, or why it has none yet.
+pub fn ended(driven: &Driven, rollout: &str) -> Result<u8, Problem> {
+    if *driven == Driven::Left {
+        return Err(Problem::new(format!("rollout {rollout} was left before its verdict")).hint(
+            "the next `gitsync apply` or `gitsync run` with this state directory goes on with it",
+        ));
+    }
+    Ok(code(driven))
+}
+
+/// The exit code of a rollout.
+pub fn code(driven: &Driven) -> u8 {
+    match driven {
+        Driven::Ended(Verdict::Converged, _) => 0,
+        Driven::Ended(Verdict::RolledBack, _) => 3,
+        Driven::Ended(Verdict::NeedsOperator, _) => 4,
+        Driven::Left => 1,
+    }
+}

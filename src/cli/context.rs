@@ -1,0 +1,182 @@
+//! What every command needs: global flags, settings, and the fleet that a path or commit holds.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use crate::check::{self, Checked};
+use crate::clock::Clock;
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Asked, Nodes, gone};
+use crate::journal::Journal;
+use crate::model::{Fleet, Node, Release, Snapshot};
+use crate::render;
+use crate::report::diagnostics;
+use crate::settings::{Flags, Settings};
+use crate::source;
+use crate::transport::{ControlDirectory, SshOptions, connect};
+
+use super::output::colour;
+use super::problem::Problem;
+
+/// Where help lists the flags of every command.
+const COMMON: &str = "Options of every command";
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Say only what went wrong
+    #[arg(long, short, global = true, help_heading = COMMON)]
+    pub quiet: bool,
+    /// The controller's settings file
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    #[arg(env = "GITSYNC_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// The directory where the controller keeps its journal
+    #[arg(long, global = true, value_name = "DIR", help_heading = COMMON)]
+    #[arg(env = "GITSYNC_STATE", hide_env_values = true)]
+    pub state: Option<PathBuf>,
+}
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where the fleet's files are.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// The fleet's folder
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub path: PathBuf,
+    /// Read this commit of the folder's repository instead of the files on disk
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
+}
+
+impl Place {
+    /// Reads the files.
+    pub fn snapshot(&self) -> Result<Snapshot, Problem> {
+        match &self.rev {
+            Some(rev) => at_revision(&self.path, rev),
+            None => Ok(source::directory(&self.path)?),
+        }
+    }
+}
+
+/// Reads a commit of the repository that holds `path`, below that folder.
+pub fn at_revision(path: &Path, rev: &str) -> Result<Snapshot, Problem> {
+    Ok(source::revision(path, rev)?)
+}
+
+/// A snapshot that is good, and what it wants.
+pub struct Wanted {
+    /// The checked snapshot.
+    pub fleet: Fleet,
+    /// What it wants on every node.
+    pub release: Release,
+}
+
+impl Global {
+    /// The settings from file, environment and flags.
+    pub fn settings(&self, mut flags: Flags) -> Result<Settings, Problem> {
+        flags.config.clone_from(&self.config);
+        flags.state.clone_from(&self.state);
+        Ok(Settings::load(&flags)?)
+    }
+
+    /// The controller's journal.
+    pub async fn journal(&self, settings: &Settings) -> Result<Journal, Problem> {
+        Ok(Journal::open(&settings.state).await?)
+    }
+
+    /// The controller's journal, to read only: another controller may be writing it.
+    pub async fn reader(&self, settings: &Settings) -> Result<Journal, Problem> {
+        Ok(Journal::read(&settings.state).await?)
+    }
+
+    /// Checks and renders a snapshot; its diagnostics go to standard error.
+    pub fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Problem> {
+        let Checked { fleet, mut diagnostics, .. } = check::check(snapshot);
+        let rendered = fleet.map(|fleet| (render::render(&fleet), fleet));
+        let wanted = match rendered {
+            Some((Ok(release), fleet)) => Some(Wanted { fleet, release }),
+            Some((Err(more), _)) => {
+                diagnostics.extend(more);
+                None
+            }
+            None => None,
+        };
+        if !self.quiet || wanted.is_none() {
+            anstream::eprint!("{}", problems(&diagnostics, snapshot, colour()));
+        }
+        wanted.ok_or_else(Problem::invalid)
+    }
+}
+
+/// The ways to a fleet's nodes.
+pub fn nodes(fleet: &Fleet, settings: &Settings) -> Result<Nodes, Problem> {
+    let options = ssh_options(settings)?;
+    let way = |node: &Node| connect(node, &fleet.nodes, &options);
+    Ok(Nodes::new(fleet.nodes.values(), settings.parallel, way)?)
+}
+
+/// Asks nodes that the last good release had and the wanted one no longer has, if that commit can be read.
+pub async fn ask_gone(
+    path: &Path,
+    wanted: &Wanted,
+    settings: &Settings,
+    asked: &mut Asked,
+) -> Result<(), Problem> {
+    let commit = wanted.release.commit.as_ref().map(|commit| commit.id.as_str());
+    let Some(earlier) = asked.earlier(commit) else { return Ok(()) };
+    let earlier = source::revision(path, &earlier).ok();
+    let Some(earlier) = earlier.and_then(|snapshot| check::check(&snapshot).fleet) else {
+        return Ok(());
+    };
+    let left = gone(&earlier, &wanted.fleet);
+    if !left.is_empty() {
+        let options = ssh_options(settings)?;
+        let way = |node: &Node| connect(node, &earlier.nodes, &options);
+        asked.join(&wanted.fleet.name, Nodes::new(left, settings.parallel, way)?).await;
+    }
+    Ok(())
+}
+
+/// How SSH is used: control sockets in a private directory that goes with this process.
+pub fn ssh_options(settings: &Settings) -> Result<SshOptions, Problem> {
+    let mut options = SshOptions::new(Arc::new(ControlDirectory::create()?));
+    options.connect_timeout = settings.connect_timeout;
+    Ok(options)
+}
+
+/// Time as commands see it.
+pub fn clock() -> Clock {
+    Clock::from_environment()
+}
+
+/// Who runs this, in words: `user@host`.
+pub fn holder() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.map_or_else(|_| "controller".to_owned(), |name| name.trim().to_owned());
+    format!("{}@{host}", user.unwrap_or_else(|_| "user".to_owned()))
+}
+
+/// Diagnostics for people, each with the lines it is about, and a closing line when there is any.
+pub fn problems(found: &[Diagnostic], snapshot: &Snapshot, colour: bool) -> String {
+    if found.is_empty() {
+        return String::new();
+    }
+    let sources =
+        |file: &str| snapshot.content(file).and_then(|text| std::str::from_utf8(text).ok());
+    let text = diagnostics::text(found, &|file| sources(file).map(Cow::Borrowed), colour);
+    format!("{text}\n{}\n", diagnostics::summary(found, snapshot.entries.len()))
+}

@@ -1,0 +1,55 @@
+//! Rollouts that an earlier controller left without a verdict: taken up before anything new begins.
+
+use std::path::Path;
+
+use crate::engine::Conductor;
+use crate::journal::RolloutRecord;
+use crate::settings::Settings;
+
+use super::apply;
+use super::context::{self, Format, Global, Wanted};
+use super::output;
+use super::problem::Problem;
+use super::signals;
+
+/// Takes up every open rollout of this fleet in the journal and drives it to its verdict.
+///
+/// Contents come from the rollout's own commit; when that can't be read any more the rollout is put back.
+pub async fn left_over(
+    global: &Global,
+    settings: &Settings,
+    conductor: &Conductor<'_>,
+    path: &Path,
+    wanted: &Wanted,
+    format: Format,
+) -> Result<(), Problem> {
+    for record in conductor.journal.open_rollouts().await? {
+        if record.plan.fleet != wanted.fleet.name {
+            continue;
+        }
+        let id = record.id.clone();
+        let own = own(global, path, &record);
+        let fleet = own.as_ref().map_or(&wanted.fleet, |own| &own.fleet);
+        let nodes = context::nodes(fleet, settings)?;
+        let own = own.as_ref().map(|own| (&own.fleet, own.release.clone()));
+        let (mut rollout, work) = conductor.resume(record, own, nodes).await?;
+        let mut stop = signals::for_rollout()?;
+        let mut progress = output::progress(global, format);
+        let mut listen = |event: &crate::event::Event| progress.tell(event);
+        let driven = conductor.conduct(&mut rollout, &work, true, &mut stop, &mut listen).await?;
+        if matches!(apply::ended(&driven, &id)?, 1 | 4) {
+            let message = format!("rollout {id}, left by an earlier run, is not at a good end");
+            return Err(Problem::new(message)
+                .hint(format!("`gitsync show {id}` tells every step"))
+                .exits(apply::code(&driven)));
+        }
+    }
+    Ok(())
+}
+
+/// What the rollout's own commit says, if it can still be read.
+fn own(global: &Global, path: &Path, record: &RolloutRecord) -> Option<Wanted> {
+    let commit = record.plan.commit.as_ref().filter(|_| !record.plan.dirty)?;
+    let snapshot = context::at_revision(path, &commit.id).ok()?;
+    global.wanted(&snapshot).ok()
+}
