@@ -1,0 +1,11 @@
+//! The node script as nodes run it: every verb, under the shells and the few utilities that nodes have.
+
+mod compose;
+mod contents;
+mod kills;
+mod lab;
+mod process;
+mod record;
+mod replace;
+mod text;
+mod verbs;
