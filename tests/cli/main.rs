@@ -1,0 +1,11 @@
+//! The built program as people run it: every command, the daemon, kills on the way, and unlucky days.
+
+mod applying;
+mod daemon;
+mod help;
+mod killed;
+mod lab;
+mod leaving;
+mod looking;
+mod records;
+mod unlucky;

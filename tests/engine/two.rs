@@ -1,0 +1,48 @@
+//! Two controllers at once: one holds the fence, the other is refused and changes nothing.
+
+use gitsync::engine::{Driven, Stop, Verdict, gate};
+use gitsync::event::{Event, Happening};
+use tokio::sync::watch;
+
+use crate::lab::{Imagined, Kill, deaf, verdict};
+
+#[tokio::test]
+async fn a_controller_that_planned_at_the_same_time_is_refused_as_busy() {
+    let there = Imagined::new();
+    let other = there.other();
+    let late = other.survey(&there.two, &Kill::Never).await;
+    assert!(gate(&late.plan, &late.observed, false).is_ok(), "nobody holds the fence yet");
+    let mut pause = |event: &Event, stop: &watch::Sender<Stop>| {
+        if matches!(event.what, Happening::Healthy { .. }) {
+            stop.send(Stop::Pause).unwrap();
+        }
+    };
+    let first = there.lab.roll(&there.two, &Kill::Never, &mut pause).await;
+    assert_eq!(first, Some(Driven::Left));
+    let refused = other.begin(late, &Kill::Never, &mut deaf).await.unwrap();
+    let Driven::Ended(Verdict::RolledBack, reason) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("me holds"), "{reason}");
+    let look = other.survey(&there.two, &Kill::Never).await;
+    assert_eq!(gate(&look.plan, &look.observed, false).unwrap_err().code, "busy");
+    let ended = there.lab.resume(&there.two, true, &Kill::Never).await;
+    assert_eq!(verdict(ended.as_ref().unwrap()), Verdict::Converged);
+    there.lab.is_whole(&there.one, &there.two, &ended, "after the other gave up").await;
+}
+
+#[tokio::test]
+async fn of_two_controllers_side_by_side_the_fleet_is_still_whole() {
+    let there = Imagined::new();
+    let other = there.other();
+    let (mut hear, mut hear_too) = (deaf, deaf);
+    let never = Kill::Never;
+    let (first, second) = tokio::join!(
+        there.lab.roll(&there.two, &never, &mut hear),
+        other.roll(&there.two, &never, &mut hear_too),
+    );
+    let verdicts = [verdict(&first.clone().unwrap()), verdict(&second.clone().unwrap())];
+    let converged = verdicts.contains(&Verdict::Converged);
+    let ended =
+        if converged { Driven::Ended(Verdict::Converged, String::new()) } else { first.unwrap() };
+    assert!(!verdicts.contains(&Verdict::NeedsOperator), "{ended:?} {second:?}");
+    there.lab.is_whole(&there.one, &there.two, &Some(ended), "side by side").await;
+}
