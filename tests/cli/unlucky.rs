@@ -69,7 +69,7 @@ fn required_node_that_does_not_answer_stops_everything_before_it_begins() {
     let lab = Lab::new();
     silent_node(&lab, "");
     lab.commit("a node whose sshd is not there");
-    let said = lab.gitsync(&["apply", "--yes"]).exits(1).says("can't be reached");
+    let said = lab.gitsync(&["apply", "--yes"]).exits(1).says("n3 can't be reached");
     assert!(said.err.contains("nothing was changed") && said.err.contains("optional: true"));
     assert_eq!(
         said.err.matches("n3:").count() + said.err.matches("n3 can't").count(),
