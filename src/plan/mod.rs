@@ -183,12 +183,11 @@ fn release_digest(digests: &BTreeMap<&UnitId, Digest>) -> Digest {
     Digest::of(text.as_bytes())
 }
 
-/// The reason, which may name the node itself.
+/// Names the node once: a reason that says itself that the node can't be reached is told from there on.
 fn unreachable(name: &Name, reason: &str) -> String {
-    if reason.starts_with(&format!("`{name}`")) {
-        return reason.to_owned();
-    }
-    format!("{name} can't be reached: {reason}")
+    const WORDS: &str = "can't be reached: ";
+    let why = reason.split_once(WORDS).map_or(reason, |(_, why)| why);
+    format!("{name} {WORDS}{why}")
 }
 
 fn optional(inputs: &Inputs, present: &[Name]) -> BTreeSet<Name> {
