@@ -59,7 +59,9 @@ impl Mirror {
     pub async fn fetch(&self) -> Result<(), SourceError> {
         let limit = self.inner.access.timeout;
         let fetch = self.work(Inner::fetch);
-        tokio::time::timeout(limit.saturating_mul(2), fetch).await.unwrap_or_else(|_| {
+        let fetched = tokio::time::timeout(limit.saturating_mul(2), fetch).await;
+        tracing::debug!(url = self.shown_url(), "looked at the repository");
+        fetched.unwrap_or_else(|_| {
             let url = self.inner.address.shown.clone();
             Err(SourceError::TimedOut { url, seconds: limit.as_secs() })
         })
