@@ -15,6 +15,9 @@ mod code {
     pub const NOT_A_DATABASE: u32 = 26;
 }
 
+/// What SQLite's index takes, and as much again for the first entries.
+const INDEX: usize = 64 * 1024;
+
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -84,7 +87,7 @@ impl JournalError {
             Some(code::CORRUPT | code::NOT_A_DATABASE) => Self::Damaged(place),
             Some(code::CONSTRAINT) => Self::OutOfOrder(rollout.to_owned()),
             Some(code::BUSY) => Self::InUse { directory: place, who: "busy writing".to_owned() },
-            Some(code::IO) => match space_left(directory) {
+            Some(code::IO) => match space_left(directory, 4096) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => Self::Full(place),
                 _ => Self::Database(Box::new(error)),
             },
@@ -100,9 +103,20 @@ fn primary(error: &sqlx::Error) -> Option<u32> {
 }
 
 /// SQLite reports a full disk as an I/O error at times (while it grows the shared index): asks the disk itself.
-fn space_left(directory: &Path) -> io::Result<()> {
+fn space_left(directory: &Path, bytes: usize) -> io::Result<()> {
     use std::io::Write as _;
     let mut probe = tempfile::tempfile_in(directory)?;
-    probe.write_all(&[0; 4096])?;
+    probe.write_all(&vec![0; bytes])?;
     probe.sync_all()
+}
+
+/// Refuses a full disk before SQLite opens its files: it maps its index into memory, and on a disk with small blocks
+/// the first touch of a page without room ends the whole process.
+pub(super) fn room(directory: &Path) -> Result<(), JournalError> {
+    match space_left(directory, INDEX) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(JournalError::Full(directory.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }

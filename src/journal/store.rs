@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions as _, Row as _, SqlSafeStr as _};
 use crate::event::Event;
 use crate::model::{Effect, Name, Outcome, Timestamp, Verdict};
 
+use super::error::room;
 use super::lock::{self, Lock};
 use super::{JournalError, NewRollout, Past, RolloutRecord, Shown};
 
@@ -35,6 +36,7 @@ impl Journal {
     /// Holds the directory's lock until the last clone is dropped; fails at once when another process has it.
     pub async fn open(directory: &Path) -> Result<Self, JournalError> {
         let lock = lock::take(directory)?;
+        room(directory)?;
         let options = SqliteConnectOptions::new()
             .filename(directory.join(FILE))
             .create_if_missing(true)
@@ -51,6 +53,7 @@ impl Journal {
     pub async fn read(directory: &Path) -> Result<Self, JournalError> {
         let file = directory.join(FILE);
         if file.exists() {
+            room(directory)?;
             let options = SqliteConnectOptions::new().filename(file).pragma("query_only", "1");
             return Self::connect(directory, options, None).await;
         }
@@ -190,6 +193,18 @@ impl Journal {
             records.extend(self.load(&id).await?);
         }
         Ok(records)
+    }
+
+    /// Whether the rollout with this nonce is one of this journal's and has its verdict.
+    pub async fn is_over(&self, nonce: &str) -> Result<bool, JournalError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM rollouts WHERE nonce = ? AND verdict IS NOT NULL",
+        )
+        .bind(nonce)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| self.failed(error, ""))?;
+        Ok(count > 0)
     }
 
     /// Everything that a replay needs of one rollout; none when it was never begun.
