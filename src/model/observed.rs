@@ -54,6 +54,8 @@ pub struct NodeReport {
     pub user: String,
     /// KiB free at the root.
     pub free: u64,
+    /// The type of the root's file system (`tmpfs`, `ramfs`) when it forgets everything at a reboot.
+    pub volatile: Option<String>,
     /// Optional programs and their versions.
     pub tools: BTreeMap<String, String>,
     /// The node's record of the fleet.

@@ -67,6 +67,16 @@ pub enum Moves {
     Synced,
 }
 
+impl Moves {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Synced => "synced",
+        }
+    }
+}
+
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use self::ask::{Question, Seen};
 use self::budget::{Budget, Next};
-use self::on_node::on_node;
+use self::on_node::{NOBODY_ASKS, on_node};
 use crate::model::{Attempt, Check, Failure, FailureKind, Health, Name, ProbeFrom, UnitId};
 use crate::transport::{NodeProbe, Transport, TransportError};
 
@@ -82,10 +82,22 @@ pub async fn run(transport: &dyn Transport, probe: Probe<'_>) -> Result<Vec<Atte
             failure.unit.get_or_insert_with(|| probe.unit.clone());
             if failure.kind == FailureKind::Content && failure.log.is_empty() {
                 let logs = transport.logs(probe.fleet, probe.unit, LOG_LINES).await;
-                failure.log = logs.unwrap_or_default();
+                add_log(&mut failure, logs);
             }
             Err(failure)
         }
+    }
+}
+
+/// The unit's last words; a node that is gone itself has none, and says nothing about its unit.
+fn add_log(failure: &mut Failure, logs: Result<Vec<String>, TransportError>) {
+    match logs {
+        Ok(lines) => failure.log = lines,
+        Err(TransportError::Unreachable(why)) => {
+            failure.kind = FailureKind::Transport;
+            failure.message = why;
+        }
+        Err(_) => {}
     }
 }
 
@@ -98,6 +110,11 @@ pub async fn check_once(transport: &dyn Transport, probe: Probe<'_>) -> Vec<Chec
         let (passed, detail) = match seen {
             Seen::Good(detail) => (true, detail),
             Seen::Bad(detail) => (false, detail),
+            Seen::Unasked(error) if is_forbidden(&error) => {
+                let asked = on_node(&question.check, probe.health.timeout);
+                let seen = node_once(transport, probe, &asked).await;
+                (seen.passed, seen.detail)
+            }
             Seen::Unasked(error) => (false, error.to_string()),
         };
         checked.push(Checked { check: question.check, passed, detail });
@@ -201,8 +218,17 @@ async fn shares(
             let asked = questions.iter().map(|q| on_node(&q.check, probe.health.timeout));
             let checks = own.iter().cloned().chain(asked).collect();
             let health = Health { checks, ..probe.health.clone() };
-            node_share(transport, probe, health, attempts).await.map(drop)
+            let asked = node_share(transport, probe, health, attempts).await;
+            asked.map(drop).map_err(blame_node)
         }
+    }
+}
+
+/// A node that has nothing to ask with is no fault of the content.
+fn blame_node(failure: Failure) -> Failure {
+    match failure.message.contains(NOBODY_ASKS) {
+        true => Failure { kind: FailureKind::Node, ..failure },
+        false => failure,
     }
 }
 

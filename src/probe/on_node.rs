@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::model::{Check, StatusRange};
 
+/// What a node says that has no program to ask with: its own lack, not the unit's.
+pub(super) const NOBODY_ASKS: &str = "sshd forwards nothing and there is";
+
 /// The same check, asked by a program on the node; exec and running checks are as they were.
 ///
 /// wget tells good from bad only, so status ranges are curl's alone.
@@ -22,7 +25,7 @@ pub(super) fn on_node(check: &Check, within: Duration) -> Check {
         }
         Check::Tcp { address, port } => format!(
             "if command -v nc >/dev/null 2>&1; then nc -w {seconds} {address} {port} </dev/null >/dev/null\n\
-             else echo 'sshd forwards nothing and there is no nc on the node' >&2; exit 1; fi"
+             else echo '{NOBODY_ASKS} no nc on the node' >&2; exit 1; fi"
         ),
         Check::Exec { .. } | Check::Running => return check.clone(),
     };
@@ -65,7 +68,7 @@ fn http(
          out=${{out%code*}}\n\
          {{ {good}; }} || {{ echo \"status $code\" >&2; exit 1; }}\n\
          {wget}\
-         else echo 'sshd forwards nothing and there is {missing} on the node' >&2; exit 1; fi{}",
+         else echo '{NOBODY_ASKS} {missing} on the node' >&2; exit 1; fi{}",
         holds.unwrap_or_default()
     )
 }

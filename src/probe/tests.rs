@@ -91,6 +91,8 @@ struct TestNode {
     asked: Mutex<Vec<NodeProbe>>,
     forbids: bool,
     away: bool,
+    /// It was there and is no longer.
+    gone: bool,
     /// How long its share takes.
     takes: Duration,
 }
@@ -122,6 +124,9 @@ impl Transport for TestNode {
     async fn put_back(&self, _: &ChangeUnit) -> Result<(), TransportError> {
         unimplemented!()
     }
+    async fn bring_up(&self, _: &Name, _: &UnitId, _: &Digest) -> Result<(), TransportError> {
+        unimplemented!()
+    }
     async fn probe(&self, request: &NodeProbe) -> Share {
         self.asked.lock().unwrap().push(request.clone());
         tokio::time::sleep(self.takes).await;
@@ -151,6 +156,9 @@ impl Transport for TestNode {
         unimplemented!()
     }
     async fn logs(&self, _: &Name, _: &UnitId, lines: u32) -> Result<Vec<String>, TransportError> {
+        if self.gone {
+            return Err(TransportError::Unreachable("`vps1`: the connection broke off".into()));
+        }
         Ok(vec![format!("{lines} last words")])
     }
     async fn dial(&self, target: SocketAddr) -> Result<Dial, TransportError> {
@@ -290,12 +298,44 @@ async fn the_nodes_share_is_asked_again_when_http_was_good_much_later() {
 }
 
 #[tokio::test]
+async fn a_node_that_goes_while_it_is_probed_is_no_fault_of_the_content() {
+    let server = Server::start(&[""]);
+    let node = TestNode { gone: true, ..TestNode::default() };
+    let failure = probe(&node, &health(vec![server.check()])).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transport);
+    assert_eq!(failure.message, "`vps1`: the connection broke off");
+    assert_eq!(passes(&failure.attempts), [false; 4]);
+}
+
+#[tokio::test]
 async fn a_node_that_is_away_is_no_fault_of_the_content() {
     let server = Server::start(&[&answer(200, "")]);
     let node = TestNode { away: true, ..TestNode::default() };
     let failure = probe(&node, &health(vec![server.check()])).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Transport);
     assert!(failure.log.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_forwards_nothing_and_has_nothing_to_ask_with_is_to_blame_itself() {
+    let message = "service.api: sshd forwards nothing and there is neither curl nor wget";
+    let shares = Mutex::new(vec![Err(failed(FailureKind::Content, message))]);
+    let node = TestNode { forbids: true, shares, ..TestNode::default() };
+    let server = Server::start(&[&answer(200, "")]);
+    let failure = probe(&node, &health(vec![server.check()])).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Node);
+}
+
+#[tokio::test]
+async fn a_single_look_is_the_nodes_own_where_nothing_is_forwarded() {
+    let node = TestNode { forbids: true, ..TestNode::default() };
+    let server = Server::start(&[&answer(200, "")]);
+    let health = health(vec![server.check()]);
+    let (fleet, unit) = (Name::new("home").unwrap(), "vps1/service.api".parse().unwrap());
+    let probe = Probe { fleet: &fleet, unit: &unit, health: &health, gateways: &[] };
+    let checked = check_once(&node, probe).await;
+    assert!(checked[0].passed && checked[0].check == server.check(), "{checked:?}");
+    assert_eq!((server.asked(), node.asked.lock().unwrap().len()), (0, 1));
 }
 
 #[tokio::test]

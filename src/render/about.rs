@@ -57,6 +57,9 @@ pub(super) fn service(instance: &Instance, routed: &Routed<'_>, unit: &mut Unit)
     if let Some(hosts) = routed.hosts(&instance.id) {
         put("hosts", hosts);
     }
+    if let Some(moves) = instance.moves {
+        put("moves", moves.word().to_owned());
+    }
     put("start_period", duration_text(instance.health.start_period));
     if let Form::Image(container) = &instance.form
         && let Some(grace) = container.stop_grace

@@ -174,7 +174,7 @@ impl Laid<'_> {
             command(Moment::Activate, include_str!("../../templates/caddy-activate.sh")),
             plain(Moment::Stop, "exec systemctl stop \"$service\""),
             plain(Moment::Start, "exec systemctl start \"$service\""),
-            plain(Moment::Remove, "systemctl disable \"$service\" >/dev/null 2>&1 || :"),
+            plain(Moment::Remove, "systemctl disable --now \"$service\" >/dev/null 2>&1 || :"),
             plain(Moment::Logs, "exec journalctl -u \"$service\" -n 40 --no-pager -o cat"),
         ];
         unit.about.insert("reload".to_owned(), reload.to_owned());

@@ -92,7 +92,7 @@ fn commands(file: &str) -> Vec<Command> {
         command(Moment::Activate, include_str!("../../templates/lsyncd-activate.sh")),
         command(Moment::Stop, "exec systemctl stop lsyncd"),
         command(Moment::Start, "exec systemctl start lsyncd"),
-        command(Moment::Remove, "systemctl disable lsyncd >/dev/null 2>&1 || :"),
+        command(Moment::Remove, "systemctl disable --now lsyncd >/dev/null 2>&1 || :"),
         command(Moment::Logs, "exec journalctl -u lsyncd -n 40 --no-pager -o cat"),
     ]
 }

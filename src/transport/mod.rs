@@ -187,6 +187,13 @@ pub trait Transport: Send + Sync {
     async fn stop(&self, request: &ChangeUnit) -> Result<(), TransportError>;
     /// Put a unit back to what it was before the rollout, whatever state it is in.
     async fn put_back(&self, request: &ChangeUnit) -> Result<(), TransportError>;
+    /// Start a unit that does not run, in the version that it has; refused while a rollout is open on the node.
+    async fn bring_up(
+        &self,
+        fleet: &Name,
+        id: &UnitId,
+        digest: &Digest,
+    ) -> Result<(), TransportError>;
     /// The node's share of a probe, over its whole budget; a failed probe is `Failed` with attempts.
     async fn probe(&self, request: &NodeProbe) -> Result<Vec<Attempt>, TransportError>;
     /// Tell the decision, over a new connection.

@@ -62,6 +62,7 @@ impl Reader<'_> {
             "arch" => self.report.arch = value.to_owned(),
             "user" => self.report.user = value.to_owned(),
             "free" => self.report.free = value.parse().ok()?,
+            "volatile" => self.report.volatile = Some(value.to_owned()),
             "tool" => self.tool(value),
             "blob" => drop(self.report.blobs.insert(value.to_owned())),
             "unit" => self.unit = Some(self.unit_named(value)?),

@@ -132,6 +132,15 @@ pub fn change(request: &ChangeUnit) -> Vec<u8> {
     header.bytes()
 }
 
+/// Asks that a unit which does not run is started in the version that it has.
+pub fn bring_up(fleet: &Name, id: &UnitId, digest: &Digest, deadline: Duration) -> Vec<u8> {
+    let limit = deadline.as_secs().saturating_sub(15).max(10);
+    Header::of(fleet)
+        .line("limit", &limit.to_string())
+        .line("unit", &format!("{} {digest} {digest}", id.local()))
+        .bytes()
+}
+
 /// Asks for the node's share of a probe.
 pub fn probe(request: &NodeProbe) -> Vec<u8> {
     let health = &request.health;

@@ -18,6 +18,8 @@ use crate::model::{AbsPath, Attempt, Digest, Name, NodeReport, UnitId, unit_from
 const LOOK: Duration = Duration::from_secs(60);
 /// A prepare pulls images.
 const PREPARE: Duration = Duration::from_secs(3600);
+/// A start of what is there already.
+const START: Duration = Duration::from_secs(180);
 /// A decision stops and removes containers.
 const DECIDE: Duration = Duration::from_secs(600);
 /// What a probe may take beyond its budget.
@@ -112,6 +114,22 @@ impl<C: Channel> Transport for Scripted<C> {
 
     async fn put_back(&self, request: &ChangeUnit) -> Result<(), TransportError> {
         self.unit_verb("put-back", request).await
+    }
+
+    async fn bring_up(
+        &self,
+        fleet: &Name,
+        id: &UnitId,
+        digest: &Digest,
+    ) -> Result<(), TransportError> {
+        let request = request::bring_up(fleet, id, digest, START);
+        match self.lines("bring-up", request, START).await {
+            Err(TransportError::Failed(mut failure)) => {
+                failure.unit = Some(id.clone());
+                Err(TransportError::Failed(failure))
+            }
+            other => other.map(drop),
+        }
     }
 
     async fn probe(&self, request: &NodeProbe) -> Result<Vec<Attempt>, TransportError> {

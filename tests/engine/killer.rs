@@ -96,6 +96,9 @@ impl Transport for Watched {
     async fn put_back(&self, request: &ChangeUnit) -> Answer<()> {
         self.switch.around(self.way.put_back(request)).await
     }
+    async fn bring_up(&self, fleet: &Name, id: &UnitId, digest: &Digest) -> Answer<()> {
+        self.way.bring_up(fleet, id, digest).await
+    }
     async fn probe(&self, request: &NodeProbe) -> Answer<Vec<Attempt>> {
         self.switch.around(self.way.probe(request)).await
     }

@@ -247,6 +247,35 @@ fn a_compose_unit_goes_up_fails_returns_to_its_exact_image_and_goes() {
 }
 
 #[test]
+fn what_runs_in_the_middle_of_a_change_is_not_taken_for_the_old_version() {
+    if !ready() {
+        return;
+    }
+    let engine = Engine::start();
+    let first = engine.image("app:1", "one");
+    engine.image("app:2", "two");
+    block_on(async {
+        let lab = lab(&engine);
+        let one = service(&lab, "app:1", UP, "");
+        lab.roll(1, &one, None).await;
+        // Killed before it noted what it had done, and abandoned: the new container runs under the old version.
+        let two = service(&lab, "app:2", UP, "");
+        lab.prepare(2, &[(&two, Some(&one))]).await.unwrap();
+        lab.change(2, &two, Some(&one)).await.unwrap();
+        let units = lab.base.join("git sync/fleets").join(lab.fleet.as_str()).join("units");
+        let note = units.join("service.web/current");
+        fs::write(note, format!("{}\n", one.digest())).unwrap();
+        lab.abandon(2, None).await;
+
+        let three = service(&lab, "app:2", UP, "    hostname: three\n");
+        lab.prepare(3, &[(&three, Some(&one))]).await.unwrap();
+        lab.change(3, &three, Some(&one)).await.unwrap();
+        lab.put_back(3, &three, Some(&one)).await.unwrap();
+        assert_eq!(lab.unit_report(&one).await.containers[0].image, first);
+    });
+}
+
+#[test]
 fn values_of_a_node_s_files_reach_a_container_as_they_are() {
     if !ready() {
         return;

@@ -89,6 +89,12 @@ impl Shell {
     }
 }
 
+/// Where syncing costs nothing, if there is such a place: the script does it often.
+fn place() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 /// A node in a temporary directory.
 pub struct Lab {
     _directory: tempfile::TempDir,
@@ -120,7 +126,12 @@ impl Drop for Lab {
 impl Lab {
     /// A node whose script finds only what `shell` comes with.
     pub fn new(shell: Shell) -> Self {
-        Self::with_path(|base| {
+        Self::below(&place(), shell)
+    }
+
+    /// The same in a directory of the caller's choice.
+    pub fn below(place: &Path, shell: Shell) -> Self {
+        Self::with_path(place, |base| {
             let directory = base.join("path");
             shell.fill(&directory);
             directory.display().to_string()
@@ -129,7 +140,7 @@ impl Lab {
 
     /// A node with the usual PATH and these variables.
     pub fn ordinary(variables: &[(&str, &str)]) -> Self {
-        let mut lab = Self::with_path(|_| PATH.to_owned());
+        let mut lab = Self::with_path(&place(), |_| PATH.to_owned());
         for (key, value) in variables {
             lab.channel = lab.channel.clone().with_variable(key, value);
         }
@@ -137,16 +148,14 @@ impl Lab {
         lab
     }
 
-    fn with_path(path: impl FnOnce(&Path) -> String) -> Self {
-        // Where syncing costs nothing, if there is such a place: the script does it often.
-        let memory = Path::new("/dev/shm");
-        let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    fn with_path(place: &Path, path: impl FnOnce(&Path) -> String) -> Self {
         let builder = tempfile::Builder::new().prefix("gitsync-node-").tempdir_in(place);
         let directory = builder.unwrap();
         let base = fs::canonicalize(directory.path()).unwrap();
         fs::create_dir(base.join("host")).unwrap();
         let path = path(&base);
-        let root = AbsPath::new(base.join("root").display().to_string()).unwrap();
+        // A blank in it, as a share of a NAS may have.
+        let root = AbsPath::new(base.join("git sync").display().to_string()).unwrap();
         let shell = path.split(':').map(|part| Path::new(part).join("sh")).find(|sh| sh.exists());
         let shell = shell.unwrap().display().to_string();
         let channel = LocalChannel::new(root, &base.display().to_string()).with_shell(&[&shell]);
@@ -170,12 +179,12 @@ impl Lab {
         let fixed = format!("PATH={PATH}\n");
         assert!(script_text().contains(&fixed));
         let text = script_text().replace(&fixed, &format!("PATH={}\n", self.path));
-        fs::create_dir_all(self.base.join("root/bin")).unwrap();
+        fs::create_dir_all(self.base.join("git sync/bin")).unwrap();
         fs::write(self.script(), change(text)).unwrap();
     }
 
     pub fn script(&self) -> PathBuf {
-        self.base.join("root/bin").join(script_name())
+        self.base.join("git sync/bin").join(script_name())
     }
 
     /// The same node, whose script is killed before the `at`th command that it runs from its parsed request on.

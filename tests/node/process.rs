@@ -242,3 +242,71 @@ fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_process_that_died_comes_up_again_but_not_while_a_rollout_is_open() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            let (one, two) = (daemon(&lab, "one"), daemon(&lab, "two"));
+            lab.roll(1, &one, None).await;
+            let up = |unit: &Unit| {
+                let (id, digest) = (unit.id.clone(), unit.digest());
+                let lab = &lab;
+                async move { lab.transport.bring_up(&lab.fleet, &id, &digest).await }
+            };
+            let first = pid(&lab, &one).await.1.unwrap();
+            up(&one).await.unwrap();
+            assert_eq!(pid(&lab, &one).await.1, Some(first), "what runs is left alone");
+            end(first);
+            assert_eq!(pid(&lab, &one).await.0, ProcessState::Dead);
+            let failure = told(up(&two).await);
+            assert_eq!(failure.kind, FailureKind::Refused, "{}", failure.message);
+            lab.prepare(2, &[(&two, Some(&one))]).await.unwrap();
+            let failure = told(up(&one).await);
+            assert_eq!(failure.kind, FailureKind::Busy, "{}", failure.message);
+            lab.abandon(2, None).await;
+            up(&one).await.unwrap();
+            let (state, second) = pid(&lab, &one).await;
+            assert_eq!(state, ProcessState::Running, "{shell:?}");
+            let report = lab.unit_report(&one).await;
+            assert_eq!((report.current, report.pending), (Some(one.digest()), None));
+            let other = lab.unit("service.other", &[]);
+            assert_eq!(told(up(&other).await).kind, FailureKind::Refused);
+            assert!(!lab.report().await.units.contains_key(&other.id), "nothing was made");
+            end(second.unwrap());
+        });
+    }
+}
+
+#[test]
+fn a_process_that_ends_at_once_tells_why_it_can_not_come_up() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            let mut unit = daemon(&lab, "one");
+            let lives = lab.host("lives");
+            let program =
+                format!("test -e '{lives}' || {{ echo no lives left; exit 3; }}; sleep 60");
+            unit.commands = vec![command(Moment::Start, &program)];
+            fs::write(lives.as_str(), "").unwrap();
+            lab.roll(1, &unit, None).await;
+            end(pid(&lab, &unit).await.1.unwrap());
+            fs::remove_file(lives.as_str()).unwrap();
+            let digest = unit.digest();
+            let failure = told(lab.transport.bring_up(&lab.fleet, &unit.id, &digest).await);
+            assert_eq!(failure.kind, FailureKind::Content);
+            assert!(failure.message.ends_with("no lives left"), "{}", failure.message);
+            assert_eq!(failure.unit.as_ref(), Some(&unit.id));
+            assert_eq!(lab.unit_report(&unit).await.current, Some(unit.digest()));
+        });
+    }
+}
+
+/// Ends a process as a crash would, with its children.
+fn end(pid: u32) {
+    let group = format!("-{pid}");
+    let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+    let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    wait_gone(pid);
+}

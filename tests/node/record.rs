@@ -104,7 +104,7 @@ fn three_good_releases_are_kept_and_older_ones_collected() {
 fn text_with(lab: &Lab, unit: gitsync::model::Unit) -> gitsync::model::Unit {
     let mut whole = unit;
     for artifact in &mut whole.artifacts {
-        let blob = lab.base.join("root/blobs").join(artifact.blob());
+        let blob = lab.base.join("git sync/blobs").join(artifact.blob());
         artifact.content = gitsync::model::Content::Bytes(std::fs::read(blob).unwrap());
     }
     whole

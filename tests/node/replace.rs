@@ -107,6 +107,21 @@ fn the_removal_of_a_replaced_unit_leaves_what_its_successor_installed() {
 }
 
 #[test]
+fn a_program_that_a_successor_took_over_is_not_ended_with_the_replaced_unit() {
+    for shell in Shell::all() {
+        block_on(async {
+            let mut pair = Pair::start(shell).await;
+            // The same words: the same program, as of a gateway that got another name.
+            *pair.new.commands.last_mut().unwrap() = pair.old.commands.last().unwrap().clone();
+            pair.replace().await;
+            pair.lab.confirm(2, &[&pair.new], &[&pair.old]).await;
+            assert_eq!(pair.lab.text_of("journal"), None, "{shell:?}: nothing was ended");
+            assert_eq!(pair.lab.unit_report(&pair.old).await.current, None);
+        });
+    }
+}
+
+#[test]
 fn a_replaced_unit_runs_again_when_its_successor_cannot_start() {
     for shell in Shell::all() {
         block_on(async {

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use gitsync::model::{FailureKind, FileState, Moment, Validation};
-use gitsync::transport::Transport;
+use gitsync::model::{AbsPath, FailureKind, FileState, Moment, Validation};
+use gitsync::transport::{LocalChannel, Scripted, Transport};
 
 use crate::lab::{Lab, Shell, block_on, command, mode_of, told};
 
@@ -255,4 +256,37 @@ fn restore_by_hand_goes_back_without_a_controller() {
             assert_eq!(seen.current, Some(old.digest()));
         });
     }
+}
+
+#[test]
+fn a_root_that_a_reboot_empties_is_told() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (shell, place) in Shell::all()
+        .into_iter()
+        .flat_map(|shell| [Path::new("/dev/shm"), target].map(|place| (shell, place)))
+    {
+        let asked = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(place).output();
+        let kind = String::from_utf8(asked.unwrap().stdout).unwrap().trim().to_owned();
+        let forgets = ["tmpfs", "ramfs"].contains(&kind.as_str()).then_some(kind);
+        block_on(async {
+            let lab = Lab::below(place, shell);
+            assert_eq!(lab.report().await.volatile, forgets, "{shell:?} in {}", place.display());
+        });
+    }
+}
+
+#[test]
+fn a_root_with_spaces_keeps_everything_below_itself() {
+    block_on(async {
+        let lab = Lab::ordinary(&[]);
+        // What stands before the first space is somebody else's.
+        fs::create_dir(lab.base.join("my")).unwrap();
+        let root = lab.base.join("my own root");
+        let root = AbsPath::new(root.display().to_string()).unwrap();
+        let channel = LocalChannel::new(root, &lab.base.display().to_string());
+        let transport = Scripted::new(lab.node.clone(), channel);
+        transport.observe(&lab.fleet).await.unwrap();
+        assert!(lab.base.join("my").is_dir(), "a neighbour was removed");
+        assert!(lab.base.join("my own root/tmp").is_dir());
+    });
 }

@@ -160,6 +160,10 @@ fn activating_a_gateway_starts_it_reloads_it_and_believes_only_the_running_progr
     };
     let config = tools::text(&unit, "Caddyfile");
     assert_eq!(activate(&config), (true, "start".to_owned()));
+    // It runs with this file already: a reload could only drop connections.
+    assert_eq!(activate(&config), (true, "is-active".to_owned()));
+    std::fs::write(directory.path().join("config"), "an older one").unwrap();
     assert_eq!(activate(&config), (true, "reload".to_owned()));
+    std::fs::write(directory.path().join("config"), "an older one").unwrap();
     assert_eq!(activate("another one"), (false, "reload".to_owned()));
 }

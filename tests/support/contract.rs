@@ -32,6 +32,7 @@ pub async fn holds(transport: &dyn Transport, node: &Name, base: &str) {
     story.nothing_is_known_at_first().await;
     story.a_rollout_takes_the_fence_and_gives_it_back(&first).await;
     story.what_runs_can_be_read_and_probed(&first).await;
+    story.only_what_is_there_is_started_again(&first, &second).await;
     story.a_rollout_that_fails_is_put_back(&first, &second).await;
     story.a_quarantine_is_lifted(&first).await;
     story.addresses_of_the_node_are_reached().await;
@@ -181,6 +182,27 @@ impl Story<'_> {
         let failure = failed.unwrap_err().into_failure();
         assert_eq!(failure.kind, FailureKind::Content);
         assert_eq!(failure.attempts.len(), 2, "{failure:?}");
+    }
+
+    async fn only_what_is_there_is_started_again(&self, first: &Unit, second: &Unit) {
+        let before = self.report(first).await;
+        self.transport.bring_up(&self.fleet, &first.id, &first.digest()).await.unwrap();
+        let other = self.transport.bring_up(&self.fleet, &first.id, &second.digest()).await;
+        let failure = other.unwrap_err().into_failure();
+        assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+        assert_eq!(self.report(first).await, before);
+        self.prepare(2, second, Some(first)).await.unwrap();
+        let held = self.transport.bring_up(&self.fleet, &first.id, &first.digest()).await;
+        assert_eq!(held.unwrap_err().into_failure().kind, FailureKind::Busy);
+        let abandon = Abandon {
+            fence: self.fence(2),
+            verdict: Verdict::RolledBack,
+            release: Digest::of(b"release 2"),
+            commit: None,
+            at: Timestamp(1_700_000_002_000),
+            quarantine: None,
+        };
+        self.transport.abandon(&abandon).await.unwrap();
     }
 
     async fn a_rollout_that_fails_is_put_back(&self, first: &Unit, second: &Unit) {

@@ -123,6 +123,15 @@ impl Transport for FakeTransport {
         self.world().put_back(request)
     }
 
+    async fn bring_up(
+        &self,
+        _fleet: &Name,
+        id: &UnitId,
+        digest: &Digest,
+    ) -> Result<(), TransportError> {
+        self.reach()?.brought_up(id, digest)
+    }
+
     async fn probe(&self, request: &NodeProbe) -> Result<Vec<Attempt>, TransportError> {
         let seen = self.world().probe(&request.id, None)?;
         let mut refusals = request.health.checks.iter().filter_map(refusal);

@@ -20,6 +20,7 @@ impl World {
             arch: "x86_64".to_owned(),
             user: "root".to_owned(),
             free: 1 << 20,
+            volatile: None,
             tools: BTreeMap::new(),
             record: node.record.clone(),
             units: node.units.iter().map(|(id, u)| (id.clone(), unit_report(node, u))).collect(),

@@ -135,6 +135,24 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn brought_up(
+        &mut self,
+        id: &UnitId,
+        digest: &Digest,
+    ) -> Result<(), TransportError> {
+        let now = self.now;
+        let node = self.node_mut(&id.node);
+        if let Some(holder) = &node.record.holder {
+            return Err(failed(FailureKind::Busy, format!("{} holds {}", holder.who, id.node)));
+        }
+        if node.units.get(id).and_then(|unit| unit.current.as_ref()) != Some(digest) {
+            let message = format!("{id} changed since it was looked at");
+            return Err(unit_failed(FailureKind::Refused, id, message));
+        }
+        node.activate(id, Some(digest), now);
+        Ok(())
+    }
+
     pub(super) fn probed(
         &mut self,
         id: &UnitId,

@@ -242,8 +242,8 @@ work_open() {
         fi
         rm -rf "$work_old"
     done
-    work=$root/tmp/$$.${me#* }
-    work=${work%% *}
+    work_who=${me#* }
+    work=$root/tmp/$$.${work_who%% *}
     mkdir "$work" 2>/dev/null && printf '%s\n' "$me" >"$work/starter" || {
         work=
         bad node "cannot write below $root: is the disk full?"

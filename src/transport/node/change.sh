@@ -22,10 +22,14 @@ unit_hold() {
     claims_write
 }
 
-# begin FROM TO: what runs is recorded before the first touch, then the intent.
+# begin FROM TO: what runs is recorded before the first touch, then the intent. What runs in the middle of a change that
+# an earlier rollout left open may belong to its other side.
 begin() {
-    if [ "$p_rollout" != "$rollout" ] && [ "$1" != - ]; then
+    if [ -z "$p_rollout" ] && [ "$1" != - ]; then
         images_record "$1" || return 1
+    fi
+    if [ "$p_rollout" != "$rollout" ] && [ "$1" = - ]; then
+        stack_record "$2" || return 1
     fi
     if [ "$2" != - ] && { [ "$p_rollout" != "$rollout" ] || [ "$p_to" != "$2" ]; }; then
         keep_foreign "$2" || return 1
@@ -99,16 +103,29 @@ return_to() {
     state_set previous "$p_previous"
 }
 
-# return_to_nothing TO: the unit is new; what it made goes, what others had there comes back.
+# return_to_nothing TO: the unit is new; what it made goes, what others had there comes back and is felt again.
 return_to_nothing() {
     return_what=$1
     [ "$return_what" != - ] || return_what=$p_to
-    if [ "$return_what" != - ] && [ -f "$unit_dir/$return_what.manifest" ]; then
-        remove_runtime "$return_what" || return 1
-    fi
+    [ -f "$unit_dir/$return_what.manifest" ] || return_what=-
+    return_taken=no
+    [ ! -s "$unit_dir/kept/index" ] || return_taken=yes
+    manifest_load "$return_what" || return 1
+    # A host program that others had set up runs on, with their files.
+    case $return_taken/$m_runtime in
+    yes/host | */none) ;;
+    *) remove_runtime "$return_what" || return 1 ;;
+    esac
     remove_files - || return 1
     made_remove
     rm -f "$unit_dir/node.env"
+    stack_return || return 1
+    if [ "$return_taken/$m_runtime" = yes/host ] && [ -n "$m_activate" ]; then
+        # Whatever it says: it may be what failed.
+        program_returned=yes
+        program "$unit_dir" "$limit" activate "$m_activate" || kind='' why=''
+        program_returned=
+    fi
     state_set current - && state_set previous -
 }
 
@@ -179,18 +196,52 @@ start_one_replaced() {
     put_back "$p_from" "$p_to"
 }
 
+# verb_bring_up: a unit that does not run is started in the version that it has; never while a rollout is open.
+verb_bring_up() {
+    asked_unit || finish_bad
+    record_load
+    [ -z "$r_holder" ] || { bad busy "held by $r_holder since $r_since (rollout $r_rollout)"; finish_bad; }
+    [ -d "$unit_dir" ] || { bad refused "$unit is not on this node"; finish_bad; }
+    unit_hold || finish_bad
+    bring_up || { tell "$unit_dir/out"; finish_bad; }
+    finish_ok
+}
+
+bring_up() {
+    [ -z "$p_rollout" ] || { bad busy "$unit: the rollout $p_rollout left it half changed" || return 1; }
+    if [ "$current" != "$unit_to" ] || [ "$current" = - ]; then
+        bad refused "$unit changed since it was looked at: it runs $(short "$current")" || return 1
+    fi
+    : >"$unit_dir/out" || { bad node "cannot write below $root: is the disk full?" || return 1; }
+    manifest_whole "$current" && activate "$current" "$current"
+}
+
 # remove_unit: the selected, held unit was stopped; its files and containers go now. The manifest stays as `previous`.
 remove_unit() {
     cj_dir=$unit_dir
     state_load
     if [ "$current" != - ]; then
-        remove_runtime "$current" || return 1
+        has_heir "$current" || remove_runtime "$current" || return 1
         remove_files - || return 1
         made_remove
         rm -f "$unit_dir/node.env"
         state_set previous "$current" && state_set current - || return 1
     fi
     pending_clear
+}
+
+# has_heir DIGEST: whether another unit that runs here would be ended by the very command that ends this one: a gateway
+# under a new name has the program by now.
+has_heir() {
+    manifest_load "$1" && [ -n "$m_remove" ] || return 1
+    for heir_dir in "$root"/fleets/*/units/*/; do
+        heir_dir=${heir_dir%/}
+        if [ "$heir_dir" != "$unit_dir" ] && get_line "$heir_dir/current" &&
+            grep -q -x -F "command remove $m_remove" "$heir_dir/$got.manifest" 2>/dev/null; then
+            return 0
+        fi
+    done
+    return 1
 }
 
 # verb_restore UNIT [FLEET] | --all: by hand, or for every unit that a rollout left open. Speaks to people.

@@ -82,8 +82,16 @@ container_states() {
 compose_ours() {
     compose_containers || return 1
     if [ -n "$foreign" ] && [ ! -f "$unit_dir/adopt" ]; then
-        bad refused "$unit: the compose project $m_project runs containers that are not gitsync's: $foreign"
+        bad refused "$unit: the compose project $m_project runs containers that are not gitsync's: ${foreign% } (\`adopt: true\` takes them over)"
     fi
+}
+
+# adopted_ports: host ports of containers that are taken over, as lines of a manifest, in $work/adopted.
+adopted_ports() {
+    : >"$work/adopted"
+    [ -n "$foreign" ] || return 0
+    cut -d ' ' -f 1 "$work/containers" | xargs docker inspect --format '{{range $port, $hosts := .NetworkSettings.Ports}}{{range $hosts}}{{$port}} {{.HostPort}}
+{{end}}{{end}}' 2>/dev/null | sed -n 's,^[0-9]*/\([a-z]*\) ,port \1 * ,p' >"$work/adopted"
 }
 
 # images_record DIGEST: the images that run now, which is what a put-back must bring back, and a name for each that
@@ -158,9 +166,19 @@ images_fetch() {
         cj_dir=$work
         if ! job "$work" 1800 / env -i "PATH=$PATH" "HOME=$home" ${DOCKER_HOST:+"DOCKER_HOST=$DOCKER_HOST"} \
             docker pull -q "$fetch_image"; then
-            bad node "$unit: cannot pull the image $fetch_image: $(tail -n 1 "$work/out")" || return 1
+            pull_failed "$fetch_image" || return 1
         fi
     done <"$work/fetch"
+}
+
+# pull_failed IMAGE: an image that its registry does not have will not come by itself; anything else may pass.
+pull_failed() {
+    pull_said=$(tail -n 1 "$work/out")
+    case $pull_said in
+    *'manifest unknown'* | *'name unknown'* | *': not found' | *'no matching manifest'*) pull_kind=content ;;
+    *) pull_kind=node ;;
+    esac
+    bad "$pull_kind" "$unit: cannot pull the image $1: $pull_said"
 }
 
 # ports_check FREED…: host ports and addresses of the loaded manifest against what is bound now. Ports in the manifests
@@ -214,51 +232,96 @@ ports_check() {
     [ -z "$ports_said" ] || bad node "$unit: ${ports_said% }"
 }
 
-# needs_check: paths that containers mount; docker would make directories of missing ones.
+# needs_check [COMING]: paths that containers mount; docker would make directories of missing ones. COMING lists files
+# that are there by the time the containers start.
 needs_check() {
     manifest_lines needs >"$work/needs"
     while IFS= read -r need; do
-        [ -e "$need" ] || { bad refused "$unit: $need is needed and is not there" || return 1; }
+        [ -e "$need" ] || { [ -n "${1:-}" ] && is_coming "$need" "$1"; } ||
+            bad refused "$unit: $need is needed and is not there" || return 1
     done <"$work/needs"
+}
+
+# is_coming PATH LIST: whether a file of LIST will lie at PATH or below it.
+is_coming() {
+    NEED=$1 awk 'BEGIN { need = ENVIRON["NEED"] }
+        $0 == need || index($0, need "/") == 1 { found = 1; exit }
+        END { exit !found }' "$2"
 }
 
 # compose_activate DIGEST FROM: up, after everything that is known to lose the old container was looked at.
 compose_activate() {
     cj_dir=$unit_dir
-    compose_ours || return 1
-    needs_check || return 1
+    compose_ours && adopted_ports && needs_check || return 1
     images_pin "$1" || return 1
     # What runs under this unit's name gives its ports up itself.
     set -- "$1" "$2"
     if [ -s "$work/containers" ]; then
         ports_check "$unit_dir/$2.manifest" "$unit_dir/$1.manifest" "$unit_dir/$current.manifest" \
-            "$unit_dir/$p_to.manifest" || return 1
+            "$unit_dir/$p_to.manifest" "$work/adopted" || return 1
     else
         ports_check || return 1
     fi
     kind=
-    if ! same_files "$1" "$2"; then
-        compose_recreate "$1" || return 1
-    fi
     if [ -n "$foreign" ]; then
         compose_job "$limit" '' "$1" up -d
     else
         compose_job "$limit" '' "$1" up -d --remove-orphans
-    fi && return 0
+    fi && compose_recreate "$1" && return 0
     [ "$kind" = content ] || program_failed "$unit_dir" 'docker compose up' "$cj_code"
 }
 
-# compose_recreate DIGEST: services that mount a managed file singly still see the old one until they are made anew.
+# compose_recreate DIGEST: changed labels had containers made anew. One that mounts a single file which was written again
+# under the same labels still sees the old one: the kernel calls its source deleted.
 compose_recreate() {
     manifest_lines recreate >"$work/recreate"
     while read -r recreate_service; do
-        docker ps -aq --filter "label=com.docker.compose.project=$m_project" \
-            --filter "label=com.docker.compose.service=$recreate_service" >"$work/ids"
+        docker ps -q --filter "label=com.docker.compose.project=$m_project" \
+            --filter "label=com.docker.compose.service=$recreate_service" >"$work/ids" </dev/null
         [ -s "$work/ids" ] || continue
-        compose_job "$limit" '' "$1" up -d --no-deps --force-recreate "$recreate_service" && continue
-        [ "$kind" = content ] || program_failed "$unit_dir" 'docker compose up' "$cj_code"
-        return 1
+        xargs docker inspect --format '{{.State.Pid}}' <"$work/ids" >"$work/pids" 2>/dev/null
+        while read -r recreate_pid; do
+            cat "/proc/$recreate_pid/mountinfo" 2>/dev/null
+        done <"$work/pids" >"$work/mounts"
+        awk '$4 ~ /\/\/deleted$/ { stale = 1 } END { exit !stale }' "$work/mounts" || continue
+        compose_job "$limit" '' "$1" up -d --no-deps --force-recreate "$recreate_service" || return 1
     done <"$work/recreate"
+}
+
+# stack_record DIGEST: what others run under the project that is taken over: lines `service directory|files|`. Should the
+# takeover fail, it is brought up again as it was.
+stack_record() {
+    [ -f "$unit_dir/adopt" ] && manifest_load "$1" && [ "$m_runtime" = compose ] || return 0
+    docker ps --filter "label=com.docker.compose.project=$m_project" --format '{{.Label "gitsync.unit"}}/{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.config_files"}}|' \
+        >"$work/running" 2>"$work/docker" </dev/null || {
+        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
+    }
+    sed -n 's,^/,,p' "$work/running" | sort -u >"$work/stack"
+    [ ! -s "$work/stack" ] || put_file "$unit_dir/stack" <"$work/stack" ||
+        bad node "cannot write below $root: is the disk full?"
+}
+
+# stack_return: the services of others that ran before a takeover that failed, from their own files, which are back.
+stack_return() {
+    [ -f "$unit_dir/stack" ] || return 0
+    while read -r stack_service stack_rest; do
+        stack_directory=${stack_rest%%|*}
+        stack_rest=${stack_rest#*|}
+        stack_rest=${stack_rest%|}
+        set -- env -i "PATH=$PATH" "HOME=$home"
+        [ -z "${DOCKER_HOST:-}" ] || set -- "$@" "DOCKER_HOST=$DOCKER_HOST"
+        set -- "$@" docker compose --progress plain -p "$m_project" --project-directory "$stack_directory"
+        while [ -n "$stack_rest" ]; do
+            set -- "$@" -f "${stack_rest%%,*}"
+            case $stack_rest in
+            *,*) stack_rest=${stack_rest#*,} ;;
+            *) stack_rest= ;;
+            esac
+        done
+        job "$unit_dir" "$limit" "$stack_directory" "$@" up -d --no-deps "$stack_service" && continue
+        bad node "$unit: $stack_service of $m_project, which ran before, does not start again: $(tail -n 1 "$unit_dir/out")"
+        return 1
+    done <"$unit_dir/stack"
 }
 
 # compose_each COMMAND…: a docker command on this unit's containers, found by label, whatever the files say now.

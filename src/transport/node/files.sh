@@ -225,8 +225,6 @@ remove_files() {
         name=./${path##*/}
         if kept_line "$path"; then
             install_one "$kept_mode" "$kept_owner" "$unit_dir/kept/$kept_number" "$path" || return 1
-            leave_directory
-            kept_forget
         elif [ -f "$name" ] && [ ! -L "$name" ]; then
             rm -f "$name" || { bad node "cannot remove $path" || return 1; }
             dirty=yes
@@ -250,9 +248,19 @@ kept_line() {
     kept_mode=${kept_mode%% *}
 }
 
-kept_forget() {
-    awk -v number="$kept_number" '$1 != number' "$unit_dir/kept/index" >"$work/index"
-    put_file "$unit_dir/kept/index" <"$work/index"
-    rm -f "$unit_dir/kept/$kept_number"
-    [ -s "$unit_dir/kept/index" ] || rm -rf "$unit_dir/kept"
+# kept_settle: a change is decided or put back; copies of files that have returned for good are of no more use. Until
+# then they may have to return once more.
+kept_settle() {
+    [ -f "$unit_dir/kept/index" ] || return 0
+    settle_now=-
+    ! get_line "$unit_dir/current" || settle_now=$got
+    manifest_files "$settle_now" | cut -d ' ' -f 4- >"$work/wanted"
+    awk 'part == "wanted" { wanted[$0] = 1; next }
+        { path = $0; sub(/^[^ ]* [^ ]* [^ ]* /, "", path) }
+        path in wanted' part=wanted "$work/wanted" part=index "$unit_dir/kept/index" >"$work/index"
+    if [ ! -s "$work/index" ]; then
+        rm -rf "$unit_dir/kept"
+    elif ! cmp -s "$work/index" "$unit_dir/kept/index"; then
+        put_file "$unit_dir/kept/index" <"$work/index"
+    fi
 }

@@ -134,7 +134,7 @@ program() {
     program_stage=${5:-}
     job "$1" "$2" "$program_stage$m_directory" env -i "PATH=$PATH" "HOME=$home" "GITSYNC_UNIT=$unit" \
         "GITSYNC_FLEET=$fleet" "GITSYNC_DIRECTORY=$m_directory" "GITSYNC_STAGE=$program_stage" \
-        "GITSYNC_NODE_ENV=$unit_dir/node.env" sh "$root/blobs/$4"
+        "GITSYNC_NODE_ENV=$unit_dir/node.env" "GITSYNC_RETURNED=${program_returned:-}" sh "$root/blobs/$4"
     program_code=$?
     [ "$program_code" -ne 0 ] || return 0
     program_failed "$1" "$3" "$program_code"

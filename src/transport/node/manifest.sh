@@ -121,6 +121,7 @@ state_set() {
 }
 
 pending_clear() {
-    rm -f "$unit_dir/pending" "$unit_dir/adopt"
+    kept_settle || bad node "cannot write below $root: is the disk full?" || return 1
+    rm -f "$unit_dir/pending" "$unit_dir/adopt" "$unit_dir/stack"
     fsync_dir "$unit_dir"
 }

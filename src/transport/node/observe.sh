@@ -36,6 +36,26 @@ observe_node() {
     printf 'protocol 1\nnode-id %s\nboot %s\nuptime %s\narch %s\nuser %s\nnow %s\n' \
         "$got" "$boot" "$((now / 100))" "$(uname -m)" "$(id -un)" "$(date +%s)"
     df -Pk "$root" 2>/dev/null | awk 'NR == 2 { print "free", $4 }'
+    storage_type "$root"
+    case $storage in
+    tmpfs | ramfs | rootfs | devtmpfs) printf 'volatile %s\n' "$storage" ;;
+    esac
+}
+
+# storage_type PATH: sets `storage` to the type of the file system that PATH is on; of two mounts over one place the
+# later counts.
+storage_type() {
+    storage=$(stat -f -c %T "$1" 2>/dev/null)
+    [ -z "$storage" ] || return 0
+    storage=$(ASKED="${1%/}/" awk '
+        BEGIN { asked = ENVIRON["ASKED"] }
+        {
+            at = $2
+            gsub(/\\040/, " ", at)
+            if (at != "/") at = at "/"
+            if (index(asked, at) == 1 && length(at) >= longest) { longest = length(at); type = $3 }
+        }
+        END { print type }' /proc/mounts)
 }
 
 # observe_tools: versions are asked once and kept until a program's file changes.

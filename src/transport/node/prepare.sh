@@ -11,6 +11,7 @@ verb_prepare() {
     unlock "$root/mutex/holder"
     claims_write || finish_bad
     asked unit >"$work/units"
+    coming_list
     failed_kind='' failed_why=''
     while read -r prepare_unit prepare_to prepare_from prepare_how <&3; do
         kind='' why=''
@@ -30,6 +31,14 @@ verb_prepare() {
         finish_bad
     fi
     finish_ok
+}
+
+# coming_list: the files that this rollout brings to the node, of all its units; waves have them there in time.
+coming_list() {
+    while read -r coming_unit coming_to _; do
+        [ "$coming_to" = - ] ||
+            sed -n 's/^file [^ ]* [^ ]* [^ ]* //p' "$fleet_dir/units/$coming_unit/$coming_to.manifest" 2>/dev/null
+    done <"$work/units" >"$work/coming"
 }
 
 # free_check: room for what comes twice, as a blob and in its place, with a little to spare.
@@ -106,7 +115,7 @@ prepare_one() {
     manifest_whole "$1" && manifest_load "$1" || return 1
     destinations_check "$1" "$3" || return 1
     if [ "$m_runtime" = compose ]; then
-        needs_check && compose_ours && images_fetch && prepare_ports || return 1
+        needs_check "$work/coming" && compose_ours && images_fetch && prepare_ports || return 1
     fi
     [ "$m_validation" != staged ] || prepare_staged "$1"
 }
@@ -152,7 +161,7 @@ destinations_check() {
         case $clash in
         link | directory) bad refused "$unit: $clash_path is a $clash" || return 1 ;;
         other) bad refused "$unit: $clash_path cannot be read or is no file" || return 1 ;;
-        foreign) [ "$2" = adopt ] || bad refused "$unit: $clash_path exists with other content and is not gitsync's" || return 1 ;;
+        foreign) [ "$2" = adopt ] || bad refused "$unit: $clash_path exists with other content and is not gitsync's (\`adopt: true\` takes it over)" || return 1 ;;
         esac
     done <"$work/clashes"
     : >"$work/parents"
@@ -180,7 +189,8 @@ claims_check() {
 
 # prepare_ports: ports of units that change in this rollout are given up by then.
 prepare_ports() {
-    set --
+    adopted_ports
+    set -- "$work/adopted"
     while read -r ports_unit _ ports_from _; do
         set -- "$@" "$fleet_dir/units/$ports_unit/$ports_from.manifest"
         # A prepare that comes again finds what this rollout has started already.

@@ -5,6 +5,7 @@ mod directory;
 mod forward;
 mod hostkey;
 mod master;
+mod reason;
 mod run;
 
 use std::net::SocketAddr;
@@ -173,7 +174,7 @@ impl SshChannel {
                 TransportError::HostKey(message.await)
             }
             Unconnected::Ended(said) => {
-                let reason = hostkey::last_line(&said).to_owned();
+                let reason = reason::reason(&said);
                 TransportError::Unreachable(format!("{label} can't be reached: {reason}"))
             }
             Unconnected::Late(said) => {
