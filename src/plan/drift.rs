@@ -158,12 +158,19 @@ fn unit_drift(
     }
     let Some(manifest) = report.manifests.get(current) else { return kinds };
     kinds.extend(unit.files.iter().filter_map(|file| file_drift(file, manifest)));
-    kinds.extend(container_drift(unit, manifest));
+    kinds.extend(running_drift(unit, manifest));
+    kinds
+}
+
+/// What does not run of a unit as its manifest says.
+pub(super) fn running_drift(unit: &UnitReport, manifest: &Unit) -> Vec<DriftKind> {
+    let mut kinds = container_drift(unit, manifest);
     kinds.extend(process_drift(unit, manifest));
     kinds
 }
 
-fn file_drift(file: &FileReport, manifest: &Unit) -> Option<DriftKind> {
+/// How a managed file differs from its unit's manifest.
+pub(super) fn file_drift(file: &FileReport, manifest: &Unit) -> Option<DriftKind> {
     let place = |artifact: &Artifact| artifact.destination.cmp(&file.destination);
     let sorted = manifest.artifacts.binary_search_by(place).ok();
     let artifact = sorted.and_then(|index| manifest.artifacts.get(index))?;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Name, Step, UnitId, Warning, Wave, WayBack};
+use crate::model::{Action, Name, Step, UnitId, Warning, Wave, WayBack};
 
 use super::Inputs;
-use super::changes::{Found, position};
+use super::changes::{Change, Found, position};
 
 /// A warning or refusal with its stable code.
 pub fn warning(code: &str, message: String, unit: Option<&UnitId>) -> Warning {
@@ -29,7 +29,42 @@ pub fn refusals(inputs: &Inputs, found: &Found) -> Vec<Warning> {
         );
         refusals.push(warning("too-many-removals", message, None));
     }
+    refusals.extend(volatile(inputs, found));
+    refusals.extend(moves(found));
     refusals
+}
+
+/// Nodes whose records a reboot would take: nothing new is brought there. A `local` node is for trying out.
+fn volatile(inputs: &Inputs, found: &Found) -> Vec<Warning> {
+    let brought = found.changes.iter().filter(|change| !change.removed());
+    let nodes: BTreeSet<&Name> = brought.map(|change| &change.unit.node).collect();
+    let kept = nodes.into_iter().filter(|node| inputs.nodes.get(*node).is_some_and(|f| !f.local));
+    let refusals = kept.filter_map(|node| {
+        let kind = inputs.observed.report(node)?.volatile.as_ref()?;
+        let message = format!(
+            "the root directory of {node} is on {kind}, which forgets everything at a reboot"
+        );
+        Some(warning("volatile-root", message, None))
+    });
+    refusals.collect()
+}
+
+/// Services that leave volumes behind on one node and begin without them on another, unless they say that it is meant.
+fn moves<'a>(found: &'a Found<'a>) -> impl Iterator<Item = Warning> + 'a {
+    let arrives = |change: &&Change| change.action != Action::Remove && change.from.is_none();
+    let arriving = found.changes.iter().filter(arrives).filter_map(|change| change.new);
+    arriving.filter(|new| !new.about.contains_key("moves")).filter_map(|new| {
+        let same = |gone: &&Change| {
+            let (gone, new) = (gone.unit, &new.id);
+            (gone.kind, &gone.name, &gone.environment) == (new.kind, &new.name, &new.environment)
+        };
+        let holds = |gone: &&Change| gone.old.is_some_and(|old| !old.claims.volumes.is_empty());
+        let gone = found.changes.iter().filter(|change| change.removed());
+        let gone = gone.filter(same).find(holds)?;
+        let (unit, node) = (gone.unit, &new.id.node);
+        let message = format!("{unit} moves to {node} and leaves its volumes behind");
+        Some(warning("volumes-left-behind", message, Some(&new.id)))
+    })
 }
 
 /// `1 unit`, `3 units`.

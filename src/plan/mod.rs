@@ -2,6 +2,7 @@
 
 mod changes;
 mod drift;
+mod fallen;
 mod files;
 mod graph;
 mod guards;
@@ -22,6 +23,7 @@ use crate::model::{
 };
 
 pub use drift::{Drift, DriftKind, drift};
+pub use fallen::{Fallen, fallen};
 pub use files::diff_text;
 pub use record::{last_good, quarantined};
 
@@ -187,6 +189,7 @@ fn release_digest(digests: &BTreeMap<&UnitId, Digest>) -> Digest {
 fn unreachable(name: &Name, reason: &str) -> String {
     const WORDS: &str = "can't be reached: ";
     let why = reason.split_once(WORDS).map_or(reason, |(_, why)| why);
+    let why = why.strip_prefix(&format!("`{name}`: ")).unwrap_or(why);
     format!("{name} {WORDS}{why}")
 }
 

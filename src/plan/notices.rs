@@ -166,13 +166,16 @@ fn restart(old: &Unit, new: &Unit, serving: &Serving) -> Vec<String> {
     }
     let others = serving.besides(new);
     let routed = !new.witness.is_zero() || !hosts(new).is_empty();
-    vec![match others.as_slice() {
-        [] => format!("{name} restarts on {node}, {gap}: {}", why_alone(new)),
-        others if routed => {
-            format!("{name}: no downtime, {} {} meanwhile", nodes(others), serve(others))
+    match others.as_slice() {
+        [] => vec![format!("{name} restarts on {node}, {gap}: {}", why_alone(new))],
+        others if routed => vec![
+            format!("{name}: no downtime, {} {} meanwhile", nodes(others), serve(others)),
+            format!("WebSockets and long downloads on {node} drop once"),
+        ],
+        others => {
+            vec![format!("{name} restarts on {node}, {gap}; {} {} on", nodes(others), go(others))]
         }
-        others => format!("{name} restarts on {node}, {gap}; {} {} on", nodes(others), go(others)),
-    }]
+    }
 }
 
 fn why_alone(unit: &Unit) -> &'static str {

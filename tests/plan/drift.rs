@@ -2,7 +2,7 @@
 
 use crate::build::*;
 use gitsync::model::*;
-use gitsync::plan::{Drift, DriftKind, drift};
+use gitsync::plan::{Drift, DriftKind, drift, fallen};
 
 fn found(scene: &Scene) -> Vec<DriftKind> {
     drift(&scene.release, &scene.observed).into_iter().map(|drift| drift.kind).collect()
@@ -177,4 +177,75 @@ fn units_behind_missing_unknown_and_half_changed_are_told_by_node() {
     scene.unreachable("a");
     scene.unreachable("b");
     assert_eq!(drift(&scene.release, &scene.observed), []);
+}
+
+fn fallen_units(scene: &Scene) -> Vec<String> {
+    fallen(&scene.observed).iter().map(|one| one.unit.to_string()).collect()
+}
+
+#[test]
+fn what_only_needs_a_start_has_fallen() {
+    let states = [
+        ("exited", true),
+        ("created", true),
+        ("running", false),
+        ("restarting", false),
+        ("paused", false),
+    ];
+    for (status, fell) in states {
+        let mut scene = still();
+        report(&mut scene, "a/service.x").containers[0].status = status.into();
+        assert_eq!(fallen_units(&scene).len(), usize::from(fell), "{status}");
+    }
+    let mut scene = still();
+    report(&mut scene, "a/service.x").containers[0].health = Some("unhealthy".into());
+    assert!(fallen_units(&scene).is_empty());
+    report(&mut scene, "a/service.x").containers.clear();
+    assert_eq!(fallen_units(&scene), ["a/service.x"]);
+    let runs = report(&mut scene, "a/service.x").current.clone().unwrap();
+    assert_eq!(fallen(&scene.observed)[0].digest, runs, "what its node has, whatever is wanted");
+    for state in [ProcessState::Dead, ProcessState::None] {
+        let process = || unit("a/service.x", "1").with(|unit| unit.runtime = Runtime::Process);
+        let mut scene = scene_of(process());
+        report(&mut scene, "a/service.x").process = Some(ProcessReport { state, pid: None });
+        assert_eq!(fallen_units(&scene), ["a/service.x"]);
+    }
+}
+
+fn scene_of(unit: Unit) -> Scene {
+    scene([unit.clone()], [unit])
+}
+
+#[test]
+fn what_was_edited_is_held_or_is_half_changed_is_not_started_again() {
+    let down = || {
+        let mut scene = still();
+        report(&mut scene, "a/service.x").containers.clear();
+        scene
+    };
+    assert_eq!(fallen_units(&down()), ["a/service.x"]);
+    let mut edited = down();
+    let destination = edited.release.units[&id("a/service.x")].artifacts[0].destination.clone();
+    let state = FileState::Present {
+        hash: Digest::of(b"edited").0,
+        mode: 0o644,
+        owner: "root:root".into(),
+    };
+    report(&mut edited, "a/service.x").files = vec![FileReport { destination, state }];
+    assert!(fallen_units(&edited).is_empty(), "edited by hand");
+    let mut half = down();
+    report(&mut half, "a/service.x").pending =
+        Some(Pending { rollout: "r7".into(), from: None, to: None });
+    assert!(fallen_units(&half).is_empty(), "half changed");
+    let mut held = down();
+    held.report("a").record.holder = Some(Holder {
+        who: "ann@laptop".into(),
+        rollout: "r8".into(),
+        since: Timestamp(1),
+        nonce: "n".into(),
+    });
+    assert!(fallen_units(&held).is_empty(), "a rollout is on its way");
+    let mut gone = down();
+    gone.unreachable("a");
+    assert!(fallen_units(&gone).is_empty());
 }

@@ -2,6 +2,7 @@
 
 use crate::build::*;
 use gitsync::model::*;
+use gitsync::plan::NodeFacts;
 
 #[test]
 fn the_same_release_changes_nothing() {
@@ -110,6 +111,22 @@ fn removals_beyond_the_policy_are_refused() {
     assert_eq!(plan.steps().count(), 4);
     scene.policy.prune.max_removals = Count::Number(4);
     assert!(scene.plan().refusals.is_empty());
+}
+
+#[test]
+fn a_service_that_leaves_volumes_behind_on_another_node_must_say_so() {
+    let at = |node: &str| {
+        unit(&format!("{node}/service.x"), "1").with(|unit| {
+            unit.claims.volumes = ["x_data".to_owned()].into();
+        })
+    };
+    let plan = scene([at("a")], [at("b")]).plan();
+    assert_eq!(codes(&plan.refusals), ["volumes-left-behind"]);
+    assert!(plan.refusals[0].message.starts_with("a/service.x moves to b"));
+    assert!(scene([at("a")], [at("b").about("moves", "empty")]).plan().refusals.is_empty());
+    assert!(scene([at("a")], [at("a"), at("b")]).plan().refusals.is_empty());
+    let bare = [unit("a/service.x", "1")];
+    assert!(scene(bare, [unit("b/service.x", "1")]).plan().refusals.is_empty());
 }
 
 #[test]
@@ -255,4 +272,29 @@ fn any_node_s_quarantine_counts_until_the_release_converged_after_it() {
     scene.report("b").record.good =
         vec![Good { release: bad.clone(), commit: None, at: Timestamp(31), units: [].into() }];
     assert!(gitsync::plan::quarantined(&scene.observed, &bad).is_none());
+}
+
+#[test]
+fn a_node_whose_root_a_reboot_empties_gets_nothing_new_unless_it_is_for_trying_out() {
+    let units = |version| [unit("a/service.x", version), unit("b/service.y", "1")];
+    let mut scene = scene(units("1"), units("2"));
+    scene.report("b").volatile = Some("tmpfs".to_owned());
+    assert!(scene.plan().refusals.is_empty(), "nothing changes on b");
+    scene.report("a").volatile = Some("tmpfs".to_owned());
+    let plan = scene.plan();
+    assert_eq!(codes(&plan.refusals), ["volatile-root"]);
+    let message = "the root directory of a is on tmpfs, which forgets everything at a reboot";
+    assert_eq!(plan.refusals[0].message, message);
+    scene.nodes.insert(name("a"), NodeFacts { local: true, ..NODE });
+    assert!(scene.plan().refusals.is_empty());
+}
+
+#[test]
+fn what_is_on_a_root_that_a_reboot_empties_can_still_be_removed() {
+    let mut scene =
+        scene([unit("a/service.x", "1"), unit("a/service.y", "1")], [unit("a/service.x", "1")]);
+    scene.report("a").volatile = Some("ramfs".to_owned());
+    let plan = scene.plan();
+    assert_eq!(waves(&plan), [["- a/service.y"]]);
+    assert!(plan.refusals.is_empty());
 }

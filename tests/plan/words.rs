@@ -117,6 +117,10 @@ fn a_pair_behind_a_gateway_is_not_missed_only_while_the_other_is_well() {
     let mut scene = scene(pair("1"), pair("2"));
     let said = |scene: &Scene| notices(step(&scene.plan(), "vps2/service.w"))[0].to_owned();
     assert_eq!(said(&scene), "w: no downtime, vps1 serves meanwhile");
+    assert_eq!(
+        notices(step(&scene.plan(), "vps2/service.w"))[1..],
+        ["WebSockets and long downloads on vps2 drop once"]
+    );
     let fallback = scene.report("vps1").units.get_mut(&id("vps1/service.w")).unwrap();
     fallback.containers[0].health = Some("unhealthy".into());
     assert_eq!(
