@@ -51,6 +51,7 @@ impl Apply {
             .await?;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.path, &wanted, &settings, &mut asked).await?;
+        asked.let_go(&journal).await?;
         let survey = survey(&wanted.fleet, wanted.release, asked, self.allow_no_rollback).await;
         self.roll_out(global, &conductor, survey).await
     }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::check::{self, Checked};
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Asked, Nodes, gone};
+use crate::engine::{Asked, Nodes};
 use crate::journal::Journal;
 use crate::model::{Fleet, Node, Release, Snapshot};
 use crate::render;
@@ -128,7 +128,7 @@ pub fn nodes(fleet: &Fleet, settings: &Settings) -> Result<Nodes, Problem> {
     Ok(Nodes::new(fleet.nodes.values(), settings.parallel, way)?)
 }
 
-/// Asks nodes that the last good release had and the wanted one no longer has, if that commit can be read.
+/// Asks nodes that good releases had and the wanted one no longer has, as far as their commits can be read.
 pub async fn ask_gone(
     path: &Path,
     wanted: &Wanted,
@@ -136,16 +136,17 @@ pub async fn ask_gone(
     asked: &mut Asked,
 ) -> Result<(), Problem> {
     let commit = wanted.release.commit.as_ref().map(|commit| commit.id.as_str());
-    let Some(earlier) = asked.earlier(commit) else { return Ok(()) };
-    let earlier = source::revision(path, &earlier).ok();
-    let Some(earlier) = earlier.and_then(|snapshot| check::check(&snapshot).fleet) else {
-        return Ok(());
-    };
-    let left = gone(&earlier, &wanted.fleet);
-    if !left.is_empty() {
-        let options = ssh_options(settings)?;
-        let way = |node: &Node| connect(node, &earlier.nodes, &options);
-        asked.join(&wanted.fleet.name, Nodes::new(left, settings.parallel, way)?).await;
+    for earlier in asked.earlier(commit) {
+        let earlier = source::revision(path, &earlier).ok();
+        let Some(earlier) = earlier.and_then(|snapshot| check::check(&snapshot).fleet) else {
+            continue;
+        };
+        let left = asked.gone(&earlier, &wanted.fleet);
+        if !left.is_empty() {
+            let options = ssh_options(settings)?;
+            let way = |node: &Node| connect(node, &earlier.nodes, &options);
+            asked.join(&wanted.fleet.name, Nodes::new(left, settings.parallel, way)?).await;
+        }
     }
     Ok(())
 }

@@ -59,7 +59,8 @@ impl Rollback {
         let clock = context::clock();
         let conductor = Conductor { journal: &journal, clock: &clock, holder: context::holder() };
         let left = left(&goods, &look.observed, &target.release);
-        let asked = Asked::ask(&look.wanted.fleet.name, look.nodes).await;
+        let mut asked = Asked::ask(&look.wanted.fleet.name, look.nodes).await;
+        asked.let_go(&journal).await?;
         let survey = survey(&look.wanted.fleet, release, asked, false).await;
         if self.format == Format::Text && !global.quiet {
             let shown = view::human(&survey.plan, &view::Filter::default(), colour_out());

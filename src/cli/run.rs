@@ -139,6 +139,10 @@ pub fn text(news: &News) -> String {
         }
         News::UpToDate => "up to date\n".to_owned(),
         News::Rollout(event) => words::lines(event).join("\n") + "\n",
+        News::Started(unit) => format!("{unit} did not run: started again\n"),
+        News::NotStarted(unit, message) => {
+            format!("{unit} does not run and can't be started: {message}\n")
+        }
         News::Unavailable(message) => format!("the repository can't be looked at: {message}\n"),
         News::Broken(message) => format!("error: {message}\n"),
     }
@@ -161,6 +165,10 @@ fn json(news: &News) -> Option<serde_json::Value> {
         }
         News::UpToDate => json!({ "news": "up_to_date" }),
         News::Rollout(event) => serde_json::to_value(event).ok()?,
+        News::Started(unit) => json!({ "news": "started", "unit": unit }),
+        News::NotStarted(unit, message) => {
+            json!({ "news": "not_started", "unit": unit, "message": message })
+        }
         News::Unavailable(message) => json!({ "news": "unavailable", "message": message }),
         News::Broken(message) => json!({ "news": "broken", "message": message }),
     })

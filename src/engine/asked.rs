@@ -1,8 +1,11 @@
 //! What the nodes said before a plan is made, and the nodes that left the fleet since its last good release.
 
-use crate::model::{Fleet, Name, NodeState, Observed, Warning};
-use crate::plan;
+use std::collections::BTreeSet;
 
+use crate::journal::{Journal, JournalError};
+use crate::model::{Fleet, Name, Node, NodeState, Observed, Warning};
+
+use super::goods;
 use super::nodes::Nodes;
 
 /// Nodes and what they said.
@@ -10,20 +13,43 @@ pub struct Asked {
     pub(super) nodes: Nodes,
     pub(super) observed: Observed,
     pub(super) warnings: Vec<Warning>,
+    pub(super) released: BTreeSet<Name>,
 }
 
 impl Asked {
     /// Asks all nodes of a fleet once.
     pub async fn ask(fleet: &Name, nodes: Nodes) -> Self {
         let observed = nodes.observe(fleet).await;
-        Self { nodes, observed, warnings: Vec::new() }
+        Self { nodes, observed, warnings: Vec::new(), released: BTreeSet::new() }
     }
 
-    /// The commit of the last good release, when it is another than `wanted`: its files may have nodes that
-    /// the wanted ones no longer have.
-    pub fn earlier(&self, wanted: Option<&str>) -> Option<String> {
-        let commit = plan::last_good(&self.observed)?.commit?;
-        (Some(commit.as_str()) != wanted).then_some(commit)
+    /// Lets go of nodes that this controller's own rollouts still hold although they are over: those nodes were lost
+    /// before they could be told.
+    pub async fn let_go(&mut self, journal: &Journal) -> Result<(), JournalError> {
+        for (node, state) in &mut self.observed.nodes {
+            let NodeState::Reachable(report) = state else { continue };
+            let Some(holder) = &report.record.holder else { continue };
+            if journal.is_over(&holder.nonce).await? {
+                report.record.holder = None;
+                self.released.insert(node.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The commits of good releases that the nodes keep, newest first, but for `wanted`: their files may have
+    /// nodes that the wanted ones no longer have. Not only the last one: a node that could not be reached when it
+    /// left the fleet is found through those before.
+    pub fn earlier(&self, wanted: Option<&str>) -> Vec<String> {
+        let commits = goods::kept(&self.observed).into_iter().filter_map(|good| good.commit);
+        let mut seen: BTreeSet<String> = wanted.map(str::to_owned).into_iter().collect();
+        commits.filter(|commit| seen.insert(commit.clone())).collect()
+    }
+
+    /// The nodes of an earlier fleet that a fleet no longer has and that weren't asked yet.
+    pub fn gone<'a>(&self, earlier: &'a Fleet, fleet: &Fleet) -> Vec<&'a Node> {
+        let left = earlier.nodes.values().filter(|node| !fleet.nodes.contains_key(&node.name));
+        left.filter(|node| self.nodes.get(&node.name).is_none()).collect()
     }
 
     /// Asks nodes that left the fleet, so that what still runs there is removed.
@@ -48,14 +74,8 @@ fn left_behind(node: &Name, reason: &str) -> Warning {
         code: "removed-unreachable".to_owned(),
         message: format!(
             "{node} left the fleet but does not answer ({reason}): what runs there stays; \
-             put its file back until it answers"
+             the next rollouts ask again"
         ),
         unit: None,
     }
-}
-
-/// The nodes of an earlier fleet that a fleet no longer has.
-pub fn gone<'a>(earlier: &'a Fleet, fleet: &Fleet) -> Vec<&'a crate::model::Node> {
-    let left = earlier.nodes.values().filter(|node| !fleet.nodes.contains_key(&node.name));
-    left.collect()
 }

@@ -10,17 +10,24 @@ use crate::clock::{Clock, jitter};
 use crate::diagnostic::Diagnostic;
 use crate::event::Event;
 use crate::journal::{Journal, Kind};
-use crate::model::{Commit, Fleet, Node, Plan, Release, Snapshot, Verdict};
+use crate::model::{Commit, Fleet, Node, Plan, Release, Snapshot, UnitId, Verdict};
+use crate::plan;
 use crate::render;
+use crate::rollout::NodeProgress;
 use crate::source::{Mirror, SourceError};
 use crate::transport::Transport;
 use crate::transport::ssh::ConfigError;
 
-use super::asked::{Asked, gone};
+use super::asked::Asked;
 use super::drive::{DriveError, Driven, Stop};
 use super::gate::{Refusal, gate};
 use super::nodes::Nodes;
+use super::patience::Patience;
 use super::transact::{Conductor, survey};
+use super::upkeep::Upkeep;
+
+/// A unit that keeps falling, and a rollout that keeps failing on the way, are tried again at least this often.
+const LONGEST_REST: Duration = Duration::from_secs(600);
 
 /// Makes the way to a node of a fleet.
 pub type Connect =
@@ -65,6 +72,10 @@ pub enum News {
     UpToDate,
     /// Something happened in a rollout.
     Rollout(Event),
+    /// A unit that did not run was started again.
+    Started(UnitId),
+    /// A unit does not run and could not be started; it is tried again.
+    NotStarted(UnitId, String),
     /// The repository could not be looked at; the next look is after the interval.
     Unavailable(String),
     /// A rollout could not be driven on.
@@ -92,13 +103,22 @@ pub struct Wakes {
 
 /// What is left to do after a look at a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// Nothing until the branch moves.
     Rest,
-    /// The same commit again after the interval: a node was missing, or a try failed on the way.
+    /// The same commit again after the interval: a node was missing, or somebody stood in the way.
     Again,
+    /// The same commit again, ever more rarely: a rollout of it failed on the way.
+    Later,
     /// Leave.
     Leave,
+}
+
+/// What came of a look at a commit.
+struct Looked {
+    next: Next,
+    /// The fleet that the commit describes; none when it is not valid.
+    fleet: Option<Fleet>,
 }
 
 impl Daemon {
@@ -111,14 +131,20 @@ impl Daemon {
     ) -> Result<(), DaemonError> {
         let mut seen: Option<(String, Next)> = None;
         let mut first = true;
+        let mut fleet = None;
+        let mut upkeep = Upkeep::default();
+        let mut patience = Patience::default();
         while *wakes.stop.borrow() == Stop::No {
             match self.tip().await {
                 Ok(commit) => {
                     let known = seen.as_ref().filter(|(id, _)| *id == commit);
-                    if first || known.is_none_or(|(_, next)| *next == Next::Again) {
-                        let new = known.is_none();
-                        let next = self.look(&commit, new, first, &mut wakes.stop, tell).await?;
+                    let new = known.is_none();
+                    if first || known.is_none_or(|(_, next)| patience.asks(*next)) {
+                        let looked = self.look(&commit, new, first, &mut wakes.stop, tell).await?;
+                        let next = looked.next;
+                        fleet = looked.fleet.or(fleet);
                         first = false;
+                        patience.after(next, new, self.longest());
                         if next == Next::Leave {
                             return Ok(());
                         }
@@ -129,6 +155,12 @@ impl Daemon {
                     }
                 }
                 Err(error) => tell(News::Unavailable(error.to_string())),
+            }
+            if let Some(fleet) = &fleet {
+                tokio::select! {
+                    () = self.keep_up(fleet, &mut upkeep, tell) => {}
+                    _ = wakes.stop.changed() => continue,
+                }
             }
             self.rest(&mut wakes).await;
         }
@@ -163,23 +195,47 @@ impl Daemon {
         first: bool,
         stop: &mut watch::Receiver<Stop>,
         tell: &mut (dyn FnMut(News) + Send),
-    ) -> Result<Next, DaemonError> {
+    ) -> Result<Looked, DaemonError> {
         let wanted = match self.wanted(commit, new, tell).await {
-            Ok(Some(wanted)) => Some(wanted),
-            Ok(None) => None,
+            Ok(wanted) => wanted,
             Err(error) => {
                 tell(News::Unavailable(error.to_string()));
-                return Ok(Next::Again);
+                return Ok(Looked { next: Next::Again, fleet: None });
             }
         };
         let now = wanted.as_ref().map(|(fleet, _)| fleet);
         if first && self.take_up(now, stop, tell).await? == Next::Leave {
-            return Ok(Next::Leave);
+            return Ok(Looked { next: Next::Leave, fleet: None });
         }
-        match wanted {
-            Some((fleet, release)) => self.move_to(&fleet, release, stop, tell).await,
-            None => Ok(Next::Rest),
+        let Some((fleet, release)) = wanted else {
+            return Ok(Looked { next: Next::Rest, fleet: None });
+        };
+        let next = self.move_to(&fleet, release, stop, tell).await?;
+        Ok(Looked { next, fleet: Some(fleet) })
+    }
+
+    /// Starts what should run on the fleet's nodes and doesn't, whatever the commits are like.
+    async fn keep_up(
+        &self,
+        fleet: &Fleet,
+        upkeep: &mut Upkeep,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) {
+        let Ok(nodes) = self.nodes(fleet) else { return };
+        let observed = nodes.observe(&fleet.name).await;
+        let due = upkeep.due(plan::fallen(&observed), self.longest());
+        for (unit, done) in nodes.bring_up(&fleet.name, &due).await {
+            tell(match done {
+                Ok(()) => News::Started(unit),
+                Err(error) => News::NotStarted(unit, error.to_string()),
+            });
         }
+    }
+
+    /// How many looks the longest rest takes.
+    fn longest(&self) -> u32 {
+        let looks = LONGEST_REST.as_millis() / self.interval.as_millis().max(1);
+        u32::try_from(looks).unwrap_or(u32::MAX)
     }
 
     async fn wanted(
@@ -236,6 +292,7 @@ impl Daemon {
         };
         let mut asked = Asked::ask(&fleet.name, nodes).await;
         self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
+        asked.let_go(&self.journal).await?;
         let survey = survey(fleet, release, asked, false).await;
         let asleep = !survey.plan.skipped.is_empty();
         if let Err(refusal) = gate(&survey.plan, &survey.observed, false) {
@@ -252,17 +309,19 @@ impl Daemon {
         let (mut rollout, work) = conductor.begin(survey, Kind::Daemon).await?;
         let mut listen = |event: &Event| tell(News::Rollout(event.clone()));
         let driven = conductor.conduct(&mut rollout, &work, false, stop, &mut listen).await?;
-        Ok(after(&driven, asleep, rollout.quarantine().is_some()))
+        let left = rollout.nodes().any(|(_, progress)| progress == NodeProgress::Left);
+        Ok(after(&driven, asleep || left, rollout.quarantine().is_some()))
     }
 
-    /// Asks nodes that the last good release had and the wanted one no longer has.
+    /// Asks nodes that good releases had and the wanted one no longer has.
     async fn ask_gone(&self, fleet: &Fleet, commit: Option<&Commit>, asked: &mut Asked) {
-        let Some(earlier) = asked.earlier(commit.map(|commit| commit.id.as_str())) else { return };
-        let Ok(snapshot) = self.mirror.snapshot(&earlier, &self.path).await else { return };
-        let Some(earlier) = check::check(&snapshot).fleet else { return };
-        let ways = |node: &Node| (self.connect)(node, &earlier);
-        if let Ok(nodes) = Nodes::new(gone(&earlier, fleet), self.parallel, ways) {
-            asked.join(&fleet.name, nodes).await;
+        for earlier in asked.earlier(commit.map(|commit| commit.id.as_str())) {
+            let Ok(snapshot) = self.mirror.snapshot(&earlier, &self.path).await else { continue };
+            let Some(earlier) = check::check(&snapshot).fleet else { continue };
+            let ways = |node: &Node| (self.connect)(node, &earlier);
+            if let Ok(nodes) = Nodes::new(asked.gone(&earlier, fleet), self.parallel, ways) {
+                asked.join(&fleet.name, nodes).await;
+            }
         }
     }
 
@@ -313,7 +372,7 @@ fn after(driven: &Driven, asleep: bool, quarantined: bool) -> Next {
     match driven {
         Driven::Left => Next::Leave,
         Driven::Ended(Verdict::Converged, _) if asleep => Next::Again,
-        Driven::Ended(Verdict::RolledBack, _) if !quarantined => Next::Again,
+        Driven::Ended(Verdict::RolledBack, _) if !quarantined => Next::Later,
         Driven::Ended(..) => Next::Rest,
     }
 }

@@ -44,6 +44,8 @@ pub struct Work {
     pub left: Option<(crate::model::Digest, String)>,
     /// Whether nodes that another controller's rollout holds are taken from it: an operator said that it is dead.
     pub takeover: bool,
+    /// Nodes that an own rollout which is over still holds: it could not tell them.
+    pub released: BTreeSet<Name>,
 }
 
 /// How a rollout that did not converge ended, for the nodes' records.
@@ -128,7 +130,7 @@ impl Work {
             rollout: self.rollout.clone(),
             since: self.started,
             dead_man: self.plan.policy.dead_man,
-            takeover: self.takeover,
+            takeover: self.takeover || self.released.contains(node),
             units,
             present: self.present.get(node).cloned().unwrap_or_default(),
         };

@@ -75,7 +75,14 @@ fn hint(code: &str) -> &'static str {
         }
         "no-way-back" => "pass --allow-no-rollback to change it all the same",
         "too-many-removals" => "raise rollout.prune.max_removals in fleet.yaml if this is meant",
+        "volatile-root" => {
+            "set `root:` in the node's file to a directory on a disk; nothing was changed"
+        }
         "empty-release" => "a fleet without units is never rolled out; remove services one by one",
+        "volumes-left-behind" => {
+            "say `moves: empty` in the service to begin with empty volumes there, or `moves: synced` \
+             when a sync carries the data; the old volumes stay where they are"
+        }
         _ => "nothing was changed",
     }
 }

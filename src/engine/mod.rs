@@ -7,9 +7,11 @@ mod execute;
 mod gate;
 mod goods;
 mod nodes;
+mod patience;
 mod transact;
+mod upkeep;
 
-pub use asked::{Asked, gone};
+pub use asked::Asked;
 pub use daemon::{Connect, Daemon, DaemonError, News, Wakes};
 pub use drive::{DriveError, Driven, Stop};
 pub use execute::Work;

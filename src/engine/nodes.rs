@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 
-use crate::model::{Name, Node, NodeState, Observed};
+use crate::model::{Name, Node, NodeState, Observed, UnitId};
+use crate::plan::Fallen;
 use crate::transport::ssh::ConfigError;
 use crate::transport::{Transport, TransportError};
 
@@ -57,6 +58,23 @@ impl Nodes {
             .collect();
         let nodes = stream::iter(asks).buffer_unordered(self.parallel).collect::<Vec<_>>().await;
         Observed { nodes: nodes.into_iter().collect() }
+    }
+
+    /// Starts units that do not run, side by side; what came of each.
+    pub async fn bring_up(
+        &self,
+        fleet: &Name,
+        fallen: &[Fallen],
+    ) -> Vec<(UnitId, Result<(), TransportError>)> {
+        let starts: Vec<_> = fallen
+            .iter()
+            .filter_map(|one| Some((one, self.get(&one.unit.node)?)))
+            .map(|(one, transport)| {
+                let start = transport.bring_up(fleet, &one.unit, &one.digest);
+                start.map(|done| (one.unit.clone(), done)).boxed()
+            })
+            .collect();
+        stream::iter(starts).buffer_unordered(self.parallel).collect().await
     }
 }
 

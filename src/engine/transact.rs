@@ -30,6 +30,8 @@ pub struct Survey {
     pub routes: Vec<Target>,
     /// What would be done.
     pub plan: Plan,
+    /// Nodes that an own rollout which is over still holds.
+    pub(super) released: BTreeSet<Name>,
 }
 
 /// Plans the way from what the nodes said to `release`.
@@ -41,7 +43,7 @@ pub async fn survey(
     asked: Asked,
     allow_no_rollback: bool,
 ) -> Survey {
-    let Asked { nodes, observed, warnings } = asked;
+    let Asked { nodes, observed, warnings, released } = asked;
     let contents = old_contents(&nodes, fleet, &release, &observed).await;
     let mut plan = plan::plan(&plan::Inputs {
         release: &release,
@@ -54,7 +56,7 @@ pub async fn survey(
         controller: None,
     });
     plan.warnings.extend(warnings);
-    Survey { release, observed, nodes, routes: probe::routes(fleet), plan }
+    Survey { release, observed, nodes, routes: probe::routes(fleet), plan, released }
 }
 
 async fn old_contents(
@@ -107,7 +109,7 @@ pub struct Conductor<'a> {
 impl Conductor<'_> {
     /// Begins a rollout of a plan: journalled whole before the first effect.
     pub async fn begin(&self, survey: Survey, kind: Kind) -> Result<(Rollout, Work), DriveError> {
-        let Survey { release, observed, nodes, routes, plan } = survey;
+        let Survey { release, observed, nodes, routes, plan, released } = survey;
         let started = self.clock.now();
         let rollout = self.journal.next_id(&plan.fleet).await?;
         let work = Work {
@@ -122,6 +124,7 @@ impl Conductor<'_> {
             routes,
             left: None,
             takeover: false,
+            released,
             plan,
         };
         self.journal.begin(&new_rollout(&work, kind)).await?;
@@ -160,6 +163,7 @@ impl Conductor<'_> {
             routes,
             left: None,
             takeover: false,
+            released: BTreeSet::new(),
             plan: record.plan,
         };
         Ok((rollout, work))

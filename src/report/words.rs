@@ -44,12 +44,12 @@ pub fn lines(event: &Event) -> Vec<String> {
         Happening::PuttingBack { units } => vec![format!("putting back: {}", names(units))],
         Happening::PutBack { unit } => vec![format!("{unit}: put back")],
         Happening::PutBackFailed { unit, message } => {
-            vec![format!("{unit}: could not be put back: {message}")]
+            vec![format!("{unit}: {message}")]
         }
         Happening::Decided => vec!["decided: every change is good".to_owned()],
         Happening::Confirmed { node } => vec![format!("{node}: confirmed")],
         Happening::Abandoned { node } => {
-            vec![format!("{node}: recorded that nothing stays changed")]
+            vec![format!("{node}: recorded how it ended")]
         }
         Happening::Ended { verdict, reason, quarantined } => {
             vec![ending(*verdict, reason, *quarantined)]

@@ -279,7 +279,11 @@ pub struct Trouble {
     pub message: String,
 }
 
-/// A sentence about a failure: where, then what.
+/// A sentence about a failure: where, then what; the place once, though many messages begin with the unit's name.
 pub(super) fn sentence(place: &dyn std::fmt::Display, failure: &Failure) -> String {
-    format!("{place}: {}", failure.message)
+    let place = format!("{place}: ");
+    let (_, unit) = place.split_once('/').unwrap_or_default();
+    let message = failure.message.as_str();
+    let what = message.strip_prefix(&place).or_else(|| message.strip_prefix(unit));
+    place.clone() + what.unwrap_or(message)
 }

@@ -100,6 +100,30 @@ fn sick_commit_is_put_back_and_tried_once() {
 }
 
 #[test]
+fn a_service_that_died_is_started_again_whatever_the_newest_commit_is_like() {
+    let lab = Lab::new();
+    let url = format!("file://{}", lab.bare().display());
+    let mut daemon = lab.start(&["run", &url, "--interval", "1s"]);
+    daemon.hears("converged");
+    lab.kill_app(lab.web);
+    daemon.hears("n1/service.web did not run: started again");
+    wait("web", || lab.web_says().as_deref() == Some("web 1"));
+    // A commit that can't be rolled out keeps nothing down.
+    lab.write("services/api.yaml", "image: [");
+    lab.commit("broken");
+    lab.push();
+    daemon.hears("nothing was changed");
+    lab.kill_app(lab.api);
+    daemon.hears("n2/service.api did not run: started again");
+    wait("api", || lab.api_says().as_deref() == Some("api 1"));
+    daemon.signal("TERM");
+    let said = daemon.end().exits(0);
+    assert_eq!(said.out.matches("started again").count(), 2, "{}", said.out);
+    lab.gitsync(&["history"]).exits(0).says("converged");
+    lab.runs("web 1", "api 1", "welcome");
+}
+
+#[test]
 fn sigterm_during_a_rollout_ends_at_a_safe_point_and_a_restart_converges() {
     let lab = Lab::new();
     let mut daemon = patient(&lab);

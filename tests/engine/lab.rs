@@ -91,7 +91,8 @@ impl Lab {
     }
 
     pub async fn survey(&self, wanted: &Wanted, kill: &Kill) -> Survey {
-        let asked = Asked::ask(&wanted.fleet.name, self.nodes(wanted, kill)).await;
+        let mut asked = Asked::ask(&wanted.fleet.name, self.nodes(wanted, kill)).await;
+        asked.let_go(&self.journal().await).await.unwrap();
         survey(&wanted.fleet, wanted.release.clone(), asked, false).await
     }
 
