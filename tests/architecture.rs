@@ -441,7 +441,7 @@ fn sources_below(folder: &str) -> Vec<Source> {
 #[test]
 fn the_house_stands_as_drawn() {
     let sources: Vec<Source> =
-        ["src", "tests", "benches"].into_iter().flat_map(sources_below).collect();
+        ["src", "tests", "benches", "lab"].into_iter().flat_map(sources_below).collect();
     assert!(sources.len() > 50, "the source tree was not found");
     let found = problems(&sources);
     assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
@@ -461,6 +461,67 @@ fn every_invariant_names_a_test_that_exists() {
         !code.iter().any(|source| source.text.contains(&start))
     });
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "no such tests");
+}
+
+#[test]
+fn the_lab_knows_hosts_and_nothing_of_the_product() {
+    let told = |source: &Source| {
+        let code = without_text(&source.text);
+        let mut found = paths(&code).into_iter().filter(|(_, path)| path[0] == "gitsync");
+        found.next().map(|(line, _)| format!("{}:{line}", source.path))
+    };
+    let found: Vec<String> = sources_below("lab").iter().filter_map(told).collect();
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// The values of a patch's `# key: value` lines.
+fn header<'a>(key: &str, patch: &'a str) -> Vec<&'a str> {
+    let lines = patch.lines().take_while(|line| !line.starts_with("diff --git"));
+    lines
+        .filter_map(|line| line.strip_prefix("# ")?.strip_prefix(key)?.strip_prefix(": "))
+        .collect()
+}
+
+/// Whether a patch still fits the tree.
+fn applies(patch: &Path) -> bool {
+    let mut git = std::process::Command::new("git");
+    git.current_dir(env!("CARGO_MANIFEST_DIR")).args(["apply", "--check"]).arg(patch);
+    git.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Every scenario, as the test runner names it.
+fn scenarios() -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources_below("tests/lab") {
+        let path = source.path.trim_start_matches("tests/lab/").trim_end_matches(".rs");
+        let module = path.trim_end_matches("/mod").replace('/', "::");
+        let tests = source.text.split("#[test]\n").skip(1);
+        let names =
+            tests.filter_map(|test| test.trim_start().strip_prefix("fn ")?.split('(').next());
+        found.extend(names.map(|name| format!("{module}::{name}")));
+    }
+    found
+}
+
+#[test]
+fn every_scenario_has_a_mutation_that_it_catches() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/mutations");
+    let scenarios = scenarios();
+    let mut caught = Vec::new();
+    for path in fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()) {
+        let patch = fs::read_to_string(&path).unwrap();
+        assert_eq!(header("breaks", &patch).len(), 1, "{}: what does it break?", path.display());
+        assert!(applies(&path), "{}: it no longer applies", path.display());
+        let named = header("caught by", &patch);
+        assert!(!named.is_empty(), "{}: who catches it?", path.display());
+        for name in named {
+            let known = scenarios.iter().any(|scenario| scenario == name);
+            assert!(known, "{}: there is no scenario `{name}`", path.display());
+            caught.push(name.to_owned());
+        }
+    }
+    let free: Vec<&String> = scenarios.iter().filter(|name| !caught.contains(name)).collect();
+    assert_eq!(free, Vec::<&String>::new(), "scenarios that nothing was ever seen to break");
 }
 
 #[test]

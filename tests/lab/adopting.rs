@@ -1,0 +1,151 @@
+//! What people made by hand before gitsync came: refused, taken over, put back, and never lost.
+
+use gitsync_lab::{HostSpec, Spec, Truth};
+
+use crate::changes::{exposed, process};
+use crate::stage::Stage;
+
+/// A stack as people write it.
+const STACK: &str = "services:
+  app:
+    image: app:1
+    ports: [\"8080:80\"]
+    volumes: [\"data:/data\"]
+    stop_grace_period: 2s
+volumes:
+  data: {}
+";
+
+/// The same stack in the fleet's repository.
+const SERVICE: &str = "compose: compose.yaml
+project: handmade
+placement: { on: [h1] }
+health: { http: /health, port: 80, service: app }
+";
+
+/// Something beside it, so that the fleet isn't empty without it.
+fn motd(stage: &Stage) {
+    stage.write("files/motd", "welcome\n");
+    stage.write(
+        "bundles/motd.yaml",
+        "files: { motd: files/motd }\nto: { on: [h1], path: /srv/welcome }\n",
+    );
+}
+
+#[test]
+fn a_stack_made_by_hand_is_refused_then_taken_over_with_its_data_and_returns_when_that_fails() {
+    let Some(stage) = Stage::new("adopting-stack", &Spec::of(1, HostSpec::docker)) else { return };
+    stage.quick();
+    let h1 = stage.host("h1");
+    let [one, two] = ["1", "2"].map(|version| stage.app.image(version));
+    let sick = stage.app.image("3").env("APP_HEALTH", "never");
+    stage.load_images(&["h1"], &[("app:1", &one), ("app:2", &two), ("app:3", &sick)]);
+    h1.write("/opt/stacks/web/compose.yaml", STACK).unwrap();
+    h1.sh("cd /opt/stacks/web && docker compose -p handmade up -d 2>&1").unwrap();
+    let place = stage.target("h1", 8080, "app");
+    stage.until(std::time::Duration::from_secs(20), "the stack", || {
+        let wrote = gitsync_lab::traffic::post(place.addr, "app", "/write?path=/data/row", b"old");
+        wrote.map(drop)
+    });
+    motd(&stage);
+    stage.commit("the rest of the fleet");
+    stage.apply();
+    let row = || stage.text(&place, "/read?path=/data/row");
+    let before = Truth::of(&stage.lab).unwrap();
+
+    // Nobody said that it may be taken over: not its file, not its containers.
+    stage.write("services/web/service.yaml", SERVICE);
+    stage.write("services/web/compose.yaml", &STACK.replace("app:1", "app:2"));
+    stage.commit("web");
+    let refused = stage.run(&["apply", "--yes"]).exits(3).says("adopt: true");
+    refused.says("/opt/stacks/web/compose.yaml exists with other content and is not gitsync's");
+    stage.write("services/web/compose.yaml", STACK);
+    stage.commit("web as it is");
+    let refused = stage.run(&["apply", "--yes"]).exits(3).says("adopt: true");
+    refused.says(
+        "the compose project handmade runs containers that are not gitsync's: handmade-app-1",
+    );
+    before.same(&Truth::of(&stage.lab).unwrap()).unwrap();
+
+    // Taken over by a version that fails: it runs as before, from its own file.
+    stage.write("services/web/service.yaml", &format!("{SERVICE}adopt: true\n"));
+    stage.write("services/web/compose.yaml", &STACK.replace("app:1", "app:3"));
+    stage.commit("web 3");
+    stage.run(&["apply", "--yes"]).exits(3).says("8080/health: status 503");
+    before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap();
+    assert_eq!([stage.version("h1", 8080), row()], ["1", "old"]);
+
+    // Taken over by one that is well: the same volume, and what stood in its place is kept.
+    stage.write("services/web/compose.yaml", &STACK.replace("app:1", "app:2"));
+    stage.commit("web 2");
+    stage.apply();
+    assert_eq!([stage.version("h1", 8080), row()], ["2", "old"]);
+    let volumes = h1.sh("docker volume ls -q").unwrap();
+    assert_eq!(volumes.trim(), "handmade_data");
+    stage.run(&["apply", "--yes"]).exits(0).says("0 to create, 0 to change, 0 to remove");
+
+    // It goes again: people have their own file back, and their data.
+    for file in ["service.yaml", "compose.yaml"] {
+        stage.remove(&format!("services/web/{file}"));
+    }
+    stage.commit("no web");
+    stage.apply();
+    assert_eq!(h1.read("/opt/stacks/web/compose.yaml").unwrap(), STACK);
+    assert_eq!(h1.sh("docker ps -aq").unwrap().trim(), "");
+    assert_eq!(stage.volumes("h1", "handmade_data"), 1);
+}
+
+const CADDYFILE: &str = "http://hand.test {\n\trespond \"by hand\"\n}\n";
+
+#[test]
+fn a_caddyfile_written_by_hand_is_refused_returns_when_a_takeover_fails_and_is_ours_when_equal() {
+    let Some(stage) = Stage::new("adopting-gateway", &Spec::of(1, HostSpec::systemd)) else {
+        return;
+    };
+    stage.quick();
+    stage.put_app(&["h1"]);
+    let h1 = stage.host("h1");
+    h1.write("/etc/caddy/Caddyfile", CADDYFILE).unwrap();
+    h1.write("/srv/welcome/motd", "welcome\n").unwrap();
+    h1.sh("systemctl enable --now caddy 2>&1; /lab/busybox httpd -p 8888 -h /srv").unwrap();
+    motd(&stage);
+    stage.write("services/web.yaml", &exposed("web", process("h1", "1", 9000)));
+    let gateway = "proxy: caddy\non: [h1]\nrun: systemd\nlisten: { http: 80 }\n";
+    stage.write("gateways/edge.yaml", gateway);
+    stage.commit("a gateway");
+    let hand = stage.target("h1", 80, "hand.test");
+    let by_hand = || stage.text(&hand, "/");
+    let runs = || h1.sh("systemctl show caddy -p MainPID -p ExecMainStartTimestamp").unwrap();
+    let (before, ran) = (Truth::of(&stage.lab).unwrap(), runs());
+    let refused = stage.run(&["apply", "--yes"]).exits(3).says("adopt: true");
+    refused.says("/etc/caddy/Caddyfile exists with other content and is not gitsync's");
+    before.same(&Truth::of(&stage.lab).unwrap()).unwrap();
+
+    // Taken over, with a port that is taken: the file that was there is back, and so is the site.
+    let taken = gateway.replace("http: 80 ", "http: 8888 ");
+    stage.write("gateways/edge.yaml", &format!("{taken}adopt: true\n"));
+    stage.commit("a gateway on a port that is taken");
+    stage.run(&["apply", "--yes"]).exits(3).says("rolled_back: h1/gateway.edge");
+    before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap();
+    assert_eq!((by_hand().as_str(), runs()), ("by hand", ran.clone()));
+
+    // The fleet wants exactly what is there: it is ours without a word, and nothing restarts or is written.
+    let files = |truth: Truth| truth.without(&["/etc/systemd"]);
+    let before = files(Truth::of(&stage.lab).unwrap());
+    stage.write("gateways/edge.yaml", gateway);
+    stage.write("templates/Caddyfile.tera", CADDYFILE);
+    stage.remove("services/web.yaml");
+    stage.commit("a gateway as it is");
+    stage.run(&["apply", "--yes"]).exits(0).says("2 to create, 0 to change, 0 to remove");
+    let after = files(Truth::of(&stage.lab).unwrap());
+    let said = before.same(&after).unwrap_err();
+    assert!(said.lines().all(|line| line.starts_with("h1: unit ")), "{said}");
+    assert_eq!((by_hand().as_str(), runs()), ("by hand", ran));
+
+    // And from there on it changes as everything that is ours.
+    stage.remove("templates/Caddyfile.tera");
+    stage.write("services/web.yaml", &exposed("web", process("h1", "1", 9000)));
+    stage.commit("the fleet's own");
+    stage.apply();
+    assert_eq!(stage.text(&stage.target("h1", 80, "web.test"), "/"), "1");
+}

@@ -1,0 +1,23 @@
+//! Scenarios on real hosts: what fleets go through, seen from outside.
+
+mod adopting;
+mod basics;
+mod changes;
+mod controllers;
+mod disks;
+mod doors;
+mod example;
+mod failing;
+mod failover;
+mod files;
+mod journals;
+mod links;
+mod machines;
+mod pair;
+mod plain;
+mod poor;
+mod reboots;
+mod registries;
+mod removals;
+mod rolling;
+mod stage;
