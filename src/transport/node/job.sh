@@ -121,7 +121,8 @@ job_watch() {
     watcher=
     [ -n "$detach" ] || return 0
     (
-        trap 'kill "$!" 2>/dev/null; exit 0' TERM
+        # KILL: a shell that was forked a moment ago loses a TERM, and a sleeper would stay until its time is over.
+        trap 'kill -KILL "$!" 2>/dev/null; exit 0' TERM
         sleep "$(($1 + 5))" &
         wait "$!"
         kill -KILL "-$$"
