@@ -107,25 +107,30 @@ fn failed(kind: FailureKind, message: &str) -> TransportError {
     }))
 }
 
+/// Probes use one verb; a probe that calls another one fails its test.
+fn no_probe_asks_this() -> ! {
+    panic!("a probe called a verb that changes or reads the node")
+}
+
 #[async_trait]
 impl Transport for TestNode {
     async fn observe(&self, _: &Name) -> Result<NodeReport, TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn prepare(&self, _: &Prepare) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn change(&self, _: &ChangeUnit) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn stop(&self, _: &ChangeUnit) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn put_back(&self, _: &ChangeUnit) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn bring_up(&self, _: &Name, _: &UnitId, _: &Digest) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn probe(&self, request: &NodeProbe) -> Share {
         self.asked.lock().unwrap().push(request.clone());
@@ -133,27 +138,27 @@ impl Transport for TestNode {
         self.shares.lock().unwrap().pop().unwrap_or(Ok(Vec::new()))
     }
     async fn confirm(&self, _: &Confirm) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn abandon(&self, _: &Abandon) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn unquarantine(&self, _: &Name, _: Option<&Digest>) -> Result<(), TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn read(
         &self,
         _: &Name,
         _: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Vec<u8>>, TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn read_files(
         &self,
         _: &Name,
         _: &UnitId,
     ) -> Result<BTreeMap<String, Vec<u8>>, TransportError> {
-        unimplemented!()
+        no_probe_asks_this()
     }
     async fn logs(&self, _: &Name, _: &UnitId, lines: u32) -> Result<Vec<String>, TransportError> {
         if self.gone {

@@ -8,7 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use git2::{IndexAddOption, Repository, RepositoryInitOptions, Signature};
+use git2::{Repository, RepositoryInitOptions};
+
+use crate::commit::commit_all;
+pub use crate::said::Said;
 
 /// Nothing that a test waits for may take longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,44 +21,6 @@ pub struct Lab {
     pub web: u16,
     pub api: u16,
     home: tempfile::TempDir,
-}
-
-/// What a command that ended said.
-#[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-
-impl Said {
-    /// Insists on an exit code.
-    #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "out:\n{}\nerr:\n{}", self.out, self.err);
-        self
-    }
-
-    /// Insists on a text in either output.
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        let said = self.out.contains(text) || self.err.contains(text);
-        assert!(said, "no `{text}` in out:\n{}\nerr:\n{}", self.out, self.err);
-        self
-    }
-
-    /// Standard output as one JSON value.
-    #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    /// Standard output as JSON lines.
-    #[track_caller]
-    pub fn json_lines(&self) -> Vec<serde_json::Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        self.out.lines().map(parse).collect()
-    }
 }
 
 impl Lab {
@@ -165,17 +130,7 @@ impl Lab {
 
     /// Commits all files and says the commit's id.
     pub fn commit(&self, message: &str) -> String {
-        let repository = Repository::open(self.repository()).unwrap();
-        let mut index = repository.index().unwrap();
-        index.add_all(["*"], IndexAddOption::DEFAULT, None).unwrap();
-        index.update_all(["*"], None).unwrap();
-        index.write().unwrap();
-        let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
-        let who = Signature::now("A. Person", "person@example.net").unwrap();
-        let head = repository.head().ok().map(|head| head.peel_to_commit().unwrap());
-        let parents: Vec<_> = head.iter().collect();
-        let id = repository.commit(Some("HEAD"), &who, &who, message, &tree, &parents).unwrap();
-        id.to_string()
+        commit_all(&self.repository(), message).to_string()
     }
 
     /// A bare repository with what is committed here; `push` brings it up to date.

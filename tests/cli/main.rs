@@ -1,5 +1,11 @@
 //! The built program as people run it: every command, the daemon, kills on the way, and unlucky days.
 
+#[path = "../support/commit.rs"]
+mod commit;
+#[path = "../support/said.rs"]
+#[allow(dead_code)]
+mod said;
+
 mod applying;
 mod daemon;
 mod help;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::commit::commit_all;
 use crate::docker::{self, Engine};
 use crate::sshd::{Sshd, SshdOptions, free_port, program, sshd_is_there};
 use crate::user::{self, User};
@@ -201,18 +202,7 @@ impl Lab {
 
     /// Commits everything.
     pub fn commit(&self, message: &str) {
-        let path = self.repository();
-        let repository =
-            git2::Repository::open(&path).or_else(|_| git2::Repository::init(&path)).unwrap();
-        let mut index = repository.index().unwrap();
-        index.add_all(["*"], git2::IndexAddOption::DEFAULT, None).unwrap();
-        index.update_all(["*"], None).unwrap();
-        index.write().unwrap();
-        let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
-        let who = git2::Signature::now("A. Person", "person@example.net").unwrap();
-        let tip = repository.head().and_then(|head| head.peel_to_commit()).ok();
-        let parents: Vec<_> = tip.iter().collect();
-        repository.commit(Some("HEAD"), &who, &who, message, &tree, &parents).unwrap();
+        commit_all(&self.repository(), message);
     }
 
     /// The Git repository is lost; the files on disk stay.

@@ -1,5 +1,7 @@
 //! The whole tool on three real sshds with a user who has sudo, a real engine, real Caddy and a real Git repository.
 
+#[path = "../support/commit.rs"]
+mod commit;
 #[path = "../support/sshd.rs"]
 #[allow(dead_code)]
 mod sshd;

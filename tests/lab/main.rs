@@ -1,5 +1,11 @@
 //! Scenarios on real hosts: what fleets go through, seen from outside.
 
+#[path = "../support/commit.rs"]
+mod commit;
+#[path = "../support/said.rs"]
+#[allow(dead_code)]
+mod said;
+
 mod adopting;
 mod basics;
 mod changes;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use git2::{IndexAddOption, Repository, RepositoryInitOptions, Signature};
+use git2::{Repository, RepositoryInitOptions};
 
 use super::Stage;
+use crate::commit::commit_all;
 
 impl Stage {
     /// The work tree.
@@ -70,18 +71,10 @@ impl Stage {
 
     /// Commits everything, and pushes it to the bare repository; the commit's id.
     pub fn commit(&self, message: &str) -> String {
-        let repository = Repository::open(self.repository()).unwrap();
-        let mut index = repository.index().unwrap();
-        index.add_all(["*"], IndexAddOption::DEFAULT, None).unwrap();
-        index.update_all(["*"], None).unwrap();
-        index.write().unwrap();
-        let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
-        let who = Signature::now("A. Person", "person@example.net").unwrap();
-        let tip = repository.head().and_then(|head| head.peel_to_commit()).ok();
-        let parents: Vec<_> = tip.iter().collect();
-        let id = repository.commit(Some("HEAD"), &who, &who, message, &tree, &parents).unwrap();
+        let id = commit_all(&self.repository(), message);
         let bare = self.bare();
         if bare.exists() {
+            let repository = Repository::open(self.repository()).unwrap();
             let mut remote = repository.remote_anonymous(bare.to_str().unwrap()).unwrap();
             remote.push(&["+refs/heads/main"], None).unwrap();
         }
