@@ -95,6 +95,82 @@ fn a_stack_made_by_hand_is_refused_then_taken_over_with_its_data_and_returns_whe
     assert_eq!(stage.volumes("h1", "handmade_data"), 1);
 }
 
+#[test]
+fn an_equal_stack_is_taken_over_without_a_restart_and_changes_as_ours_from_then_on() {
+    let Some(stage) = Stage::new("adopting-equal", &Spec::of(1, HostSpec::docker)) else { return };
+    stage.quick();
+    let h1 = stage.host("h1");
+    let images = ["1", "2", "3"].map(|version| stage.app.image(version));
+    let never = stage.app.image("4").env("APP_HEALTH", "never");
+    let [one, two, three] = &images;
+    let names = [("app:1", one), ("app:2", two), ("app:3", three), ("app:4", &never)];
+    stage.load_images(&["h1"], &names);
+    h1.write("/opt/stacks/web/compose.yaml", STACK).unwrap();
+    h1.sh("cd /opt/stacks/web && docker compose -p handmade up -d 2>&1").unwrap();
+    motd(&stage);
+    let adopted = format!("{SERVICE}adopt: true\n");
+    stage.write("services/web/service.yaml", &adopted);
+    stage.write("services/web/compose.yaml", STACK);
+    let running = || h1.sh("docker ps -aq --no-trunc").unwrap();
+    let found = running();
+    let before = Truth::of(&stage.lab).unwrap();
+
+    // Another project or another directory would leave its data behind.
+    stage.write("services/web/service.yaml", &adopted.replace("project: handmade\n", ""));
+    stage.commit("web without its project");
+    stage
+        .run(&["apply", "--yes"])
+        .exits(3)
+        .says("`project: handmade` and `adopt: true` take it over");
+    let elsewhere = format!("{adopted}directory: /srv/web\n");
+    stage.write("services/web/service.yaml", &elsewhere);
+    stage.commit("web elsewhere");
+    let refused = stage.run(&["apply", "--yes"]).exits(3);
+    refused.says("`directory: /opt/stacks/web` and `adopt: true` take it over");
+    before.same(&Truth::of(&stage.lab).unwrap()).unwrap();
+
+    // Taken over beside something that fails: nothing of it was touched.
+    stage.write("services/web/service.yaml", &adopted);
+    let sick = process("h1", "1", 9000)
+        .replace("exec /opt/app --version=1 --ports=9000", "exec sleep 1000");
+    stage.write("services/sick.yaml", &format!("{sick}depends_on: [web]\n"));
+    stage.commit("web beside a sick one");
+    stage.run(&["apply", "--yes"]).exits(3);
+    before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap();
+    assert_eq!(running(), found);
+
+    // Taken over: it runs on, it is ours, and nothing drifts.
+    stage.remove("services/sick.yaml");
+    stage.commit("web");
+    stage.apply();
+    assert_eq!((running(), stage.version("h1", 8080).as_str()), (found.clone(), "1"));
+    before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap_err();
+    stage.run(&["apply", "--yes"]).exits(0).says("0 to create, 0 to change, 0 to remove");
+    stage.run(&["drift"]).exits(0);
+
+    // What does not concern its containers lets them run on.
+    stage.write("services/web/service.yaml", SERVICE);
+    stage.commit("web is ours");
+    stage.apply();
+    assert_eq!(running(), found);
+
+    // A stopped one is seen as what it is.
+    h1.sh("docker stop handmade-app-1").unwrap();
+    stage.run(&["drift"]).exits(1).says("app");
+    h1.sh("docker start handmade-app-1").unwrap();
+
+    // It changes as everything that is ours, and is put back when that fails.
+    stage.write("services/web/compose.yaml", &STACK.replace("app:1", "app:4"));
+    stage.commit("web 4");
+    stage.run(&["apply", "--yes"]).exits(3).says("status 503");
+    assert_eq!(stage.version("h1", 8080), "1");
+    stage.write("services/web/compose.yaml", &STACK.replace("app:1", "app:2"));
+    stage.commit("web 2");
+    stage.apply();
+    assert_eq!(stage.version("h1", 8080), "2");
+    assert_eq!(running().lines().count(), 1);
+}
+
 const CADDYFILE: &str = "http://hand.test {\n\trespond \"by hand\"\n}\n";
 
 #[test]

@@ -2,7 +2,8 @@
 # --- compose projects
 
 # compose_job SECONDS BASE DIGEST ARGUMENT…: docker compose on the loaded manifest, with everything that could change
-# the result fixed; BASE is a staged tree, or empty.
+# the result fixed; BASE is a staged tree, or empty. With `cj_without` set, people's own files alone.
+cj_without=
 compose_job() {
     cj_limit=$1
     cj_base=$2
@@ -14,9 +15,10 @@ compose_job() {
     set -- "$@" docker compose --progress plain -p "$m_project" --project-directory "$cj_base$m_directory"
     manifest_lines compose >"$work/compose-files"
     while IFS= read -r cj_file; do
+        [ "$cj_file" != "$cj_without" ] || continue
         set -- "$@" -f "$cj_base$m_directory/$cj_file"
     done <"$work/compose-files"
-    if [ -z "$cj_base" ] && [ -f "$unit_dir/$cj_digest.pin.yaml" ]; then
+    if [ -z "$cj_base$cj_without" ] && [ -f "$unit_dir/$cj_digest.pin.yaml" ]; then
         set -- "$@" -f "$unit_dir/$cj_digest.pin.yaml"
     fi
     if [ -f "$unit_dir/node.env" ]; then
@@ -52,17 +54,6 @@ compose_config() {
     [ "$kind" = content ] || program_failed "$cj_dir" validate "$cj_code"
 }
 
-# compose_containers: sets `foreign` to the containers of the project that are not this unit's.
-compose_containers() {
-    need_docker || return 1
-    docker ps -a --no-trunc --filter "label=com.docker.compose.project=$m_project" \
-        --format '{{.ID}} {{.Label "gitsync.fleet"}}/{{.Label "gitsync.unit"}} {{.Names}}' \
-        >"$work/containers" 2>"$work/docker" || {
-        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
-    }
-    foreign=$(awk -v ours="$fleet/$unit" '$2 != ours { print $3 }' "$work/containers" | tr '\n' ' ')
-}
-
 # container_states: ids on standard input; a line each: `unit service id image status health restarts exit-status
 # started name`. Health is cut out of JSON: a template can't name what a container without a check lacks.
 container_states() {
@@ -76,22 +67,6 @@ container_states() {
             }
             print $1, $2, $3, $4, $5, health == "none" ? "-" : health, $6, $7, $8, $9
         }'
-}
-
-# compose_ours: refuse a project that runs containers of others, unless they are taken over.
-compose_ours() {
-    compose_containers || return 1
-    if [ -n "$foreign" ] && [ ! -f "$unit_dir/adopt" ]; then
-        bad refused "$unit: the compose project $m_project runs containers that are not gitsync's: ${foreign% } (\`adopt: true\` takes them over)"
-    fi
-}
-
-# adopted_ports: host ports of containers that are taken over, as lines of a manifest, in $work/adopted.
-adopted_ports() {
-    : >"$work/adopted"
-    [ -n "$foreign" ] || return 0
-    cut -d ' ' -f 1 "$work/containers" | xargs docker inspect --format '{{range $port, $hosts := .NetworkSettings.Ports}}{{range $hosts}}{{$port}} {{.HostPort}}
-{{end}}{{end}}' 2>/dev/null | sed -n 's,^[0-9]*/\([a-z]*\) ,port \1 * ,p' >"$work/adopted"
 }
 
 # images_record DIGEST: the images that run now, which is what a put-back must bring back, and a name for each that
@@ -252,22 +227,25 @@ is_coming() {
 # compose_activate DIGEST FROM: up, after everything that is known to lose the old container was looked at.
 compose_activate() {
     cj_dir=$unit_dir
-    compose_ours && adopted_ports && needs_check || return 1
+    compose_ours && needs_check || return 1
     images_pin "$1" || return 1
-    # What runs under this unit's name gives its ports up itself.
-    set -- "$1" "$2"
-    if [ -s "$work/containers" ]; then
-        ports_check "$unit_dir/$2.manifest" "$unit_dir/$1.manifest" "$unit_dir/$current.manifest" \
-            "$unit_dir/$p_to.manifest" "$work/adopted" || return 1
-    else
-        ports_check || return 1
+    if ! found_stays "$1" "$2"; then
+        compose_up "$1" "$2" && found_forget || return 1
     fi
     kind=
-    if [ -n "$foreign" ]; then
-        compose_job "$limit" '' "$1" up -d
-    else
-        compose_job "$limit" '' "$1" up -d --remove-orphans
-    fi && compose_recreate "$1" && return 0
+    compose_recreate "$1" && return 0
+    [ "$kind" = content ] || program_failed "$unit_dir" 'docker compose up' "$cj_code"
+}
+
+# compose_up DIGEST FROM
+compose_up() {
+    bound_ports "$unit_dir/$2.manifest" "$unit_dir/$1.manifest" "$unit_dir/$current.manifest" "$unit_dir/$p_to.manifest"
+    ports_check "$work/bound" || return 1
+    set -- "$1" up -d
+    # What others run beside it is not ours to remove.
+    [ -n "$foreign" ] || set -- "$@" --remove-orphans
+    kind=
+    compose_job "$limit" '' "$@" && return 0
     [ "$kind" = content ] || program_failed "$unit_dir" 'docker compose up' "$cj_code"
 }
 
@@ -288,47 +266,10 @@ compose_recreate() {
     done <"$work/recreate"
 }
 
-# stack_record DIGEST: what others run under the project that is taken over: lines `service directory|files|`. Should the
-# takeover fail, it is brought up again as it was.
-stack_record() {
-    [ -f "$unit_dir/adopt" ] && manifest_load "$1" && [ "$m_runtime" = compose ] || return 0
-    docker ps --filter "label=com.docker.compose.project=$m_project" --format '{{.Label "gitsync.unit"}}/{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.config_files"}}|' \
-        >"$work/running" 2>"$work/docker" </dev/null || {
-        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
-    }
-    sed -n 's,^/,,p' "$work/running" | sort -u >"$work/stack"
-    [ ! -s "$work/stack" ] || put_file "$unit_dir/stack" <"$work/stack" ||
-        bad node "cannot write below $root: is the disk full?"
-}
-
-# stack_return: the services of others that ran before a takeover that failed, from their own files, which are back.
-stack_return() {
-    [ -f "$unit_dir/stack" ] || return 0
-    while read -r stack_service stack_rest; do
-        stack_directory=${stack_rest%%|*}
-        stack_rest=${stack_rest#*|}
-        stack_rest=${stack_rest%|}
-        set -- env -i "PATH=$PATH" "HOME=$home"
-        [ -z "${DOCKER_HOST:-}" ] || set -- "$@" "DOCKER_HOST=$DOCKER_HOST"
-        set -- "$@" docker compose --progress plain -p "$m_project" --project-directory "$stack_directory"
-        while [ -n "$stack_rest" ]; do
-            set -- "$@" -f "${stack_rest%%,*}"
-            case $stack_rest in
-            *,*) stack_rest=${stack_rest#*,} ;;
-            *) stack_rest= ;;
-            esac
-        done
-        job "$unit_dir" "$limit" "$stack_directory" "$@" up -d --no-deps "$stack_service" && continue
-        bad node "$unit: $stack_service of $m_project, which ran before, does not start again: $(tail -n 1 "$unit_dir/out")"
-        return 1
-    done <"$unit_dir/stack"
-}
-
-# compose_each COMMAND…: a docker command on this unit's containers, found by label, whatever the files say now.
+# compose_each COMMAND…: a docker command on this unit's containers, whatever the files say now.
 compose_each() {
     need_docker || return 1
-    docker ps -aq --no-trunc --filter "label=com.docker.compose.project=$m_project" \
-        --filter "label=gitsync.fleet=$fleet" --filter "label=gitsync.unit=$unit" >"$work/ids" 2>"$work/docker" || {
+    unit_containers -a --filter "label=com.docker.compose.project=$m_project" || {
         bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
     }
     [ -s "$work/ids" ] || return 0
@@ -350,9 +291,11 @@ compose_remove() {
 # compose_logs N
 compose_logs() {
     need_docker || return 1
-    docker ps -a --filter "label=gitsync.fleet=$fleet" --filter "label=gitsync.unit=$unit" \
-        --format '{{.ID}} {{.Label "com.docker.compose.service"}}' >"$work/ids" 2>/dev/null
+    unit_containers -a || return 0
+    [ -s "$work/ids" ] || return 0
+    xargs docker inspect --format '{{.Id}} {{with index .Config.Labels "com.docker.compose.service"}}{{.}}{{else}}-{{end}}' \
+        <"$work/ids" >"$work/logged" 2>/dev/null
     while read -r log_id log_service; do
         docker logs --tail "$1" "$log_id" 2>&1 </dev/null | sed "s/^/$log_service: /"
-    done <"$work/ids"
+    done <"$work/logged"
 }

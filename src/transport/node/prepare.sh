@@ -115,7 +115,7 @@ prepare_one() {
     manifest_whole "$1" && manifest_load "$1" || return 1
     destinations_check "$1" "$3" || return 1
     if [ "$m_runtime" = compose ]; then
-        needs_check "$work/coming" && compose_ours && images_fetch && prepare_ports || return 1
+        needs_check "$work/coming" && compose_ours && compose_place && images_fetch && prepare_ports || return 1
     fi
     [ "$m_validation" != staged ] || prepare_staged "$1"
 }
@@ -189,8 +189,8 @@ claims_check() {
 
 # prepare_ports: ports of units that change in this rollout are given up by then.
 prepare_ports() {
-    adopted_ports
-    set -- "$work/adopted"
+    bound_ports
+    set -- "$work/bound"
     while read -r ports_unit _ ports_from _; do
         set -- "$@" "$fleet_dir/units/$ports_unit/$ports_from.manifest"
         # A prepare that comes again finds what this rollout has started already.

@@ -106,8 +106,7 @@ probe_is_running() {
 # probe_containers: every service of the manifest has a container that runs and is healthy if it can tell; one that
 # ends by design has ended well.
 probe_containers() {
-    docker ps -aq --no-trunc --filter "label=gitsync.fleet=$fleet" --filter "label=gitsync.unit=$unit" \
-        >"$work/ids" 2>"$work/docker" </dev/null || { probe_text="docker does not answer"; return 1; }
+    unit_containers -a || { probe_text="docker does not answer"; return 1; }
     container_states <"$work/ids" | cut -d ' ' -f 2- >"$work/states"
     manifest_lines service >"$work/services"
     probe_text=$(awk '
@@ -139,9 +138,8 @@ probe_exec() {
         job "$work" "$probe_seconds" "$m_directory" env -i "PATH=$PATH" "HOME=$home" "GITSYNC_UNIT=$unit" \
             "GITSYNC_DIRECTORY=$m_directory" sh "$work/check.$probe_number" && return 0
     else
-        probe_id=$(docker ps -q --filter "label=gitsync.fleet=$fleet" --filter "label=gitsync.unit=$unit" \
-            --filter "label=com.docker.compose.service=$probe_where" </dev/null 2>/dev/null | head -n 1)
-        [ -n "$probe_id" ] || { probe_text="$probe_where has no running container"; return 1; }
+        unit_containers --filter "label=com.docker.compose.service=$probe_where" && probe_id=$(head -n 1 "$work/ids")
+        [ -n "${probe_id:-}" ] || { probe_text="$probe_where has no running container"; return 1; }
         job "$work" "$probe_seconds" / docker exec "$probe_id" sh -c "$(cat "$work/check.$probe_number")" && return 0
     fi
     probe_text="the command ended with status $?: $(tail -n 1 "$work/out")"
