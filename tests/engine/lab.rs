@@ -161,12 +161,24 @@ impl Lab {
         differences(&self.observe(wanted).await, &wanted.release)
     }
 
+    /// How the newest rollout of a release ended, by the journal.
+    async fn newest(&self, release: &Release) -> Option<Verdict> {
+        let journal = self.journal().await;
+        let past = journal.history(1).await.unwrap().pop()?;
+        let record = journal.load(&past.id).await.unwrap()?;
+        record.verdict.filter(|_| record.plan.release == release.digest())
+    }
+
     /// Holds a killed controller's fleet to the promise, once its successor is done.
     pub async fn is_whole(&self, old: &Wanted, new: &Wanted, ended: &Ended, point: &str) {
         let (of_old, of_new) = (self.differences(old).await, self.differences(new).await);
-        match ended.as_ref().map(verdict) {
+        let verdict = match ended {
+            Some(driven) => Some(verdict(driven)),
+            // Killed after its end was written down, or before anything was begun.
+            None => self.newest(&new.release).await,
+        };
+        match verdict {
             Some(Verdict::Converged) => assert_eq!(of_new, [""; 0], "{point}"),
-            // Nothing was begun.
             Some(Verdict::RolledBack) | None => assert_eq!(of_old, [""; 0], "{point}"),
             Some(Verdict::NeedsOperator) => panic!("{point}: {ended:?}\n{of_old:?}\n{of_new:?}"),
         }
