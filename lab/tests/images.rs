@@ -135,7 +135,10 @@ fn an_engine_says_what_is_wrong_with_a_registry_and_recovers() {
         (Fault::RateLimited, &["toomanyrequests: You have reached your pull rate limit"]),
         (Fault::Unauthorized, &["no basic auth credentials"]),
         // Which one depends on where the engine's kept connection was when it broke.
-        (Fault::Outage, &["EOF", "connection reset", "broken pipe", "connection refused", "closed"]),
+        (
+            Fault::Outage,
+            &["EOF", "connection reset", "broken pipe", "connection refused", "closed"],
+        ),
         (Fault::Corrupt, &["verification failed"]),
     ];
     for (fault, texts) in expected {

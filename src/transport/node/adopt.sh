@@ -6,9 +6,7 @@ compose_containers() {
     need_docker || return 1
     docker ps -a --no-trunc --filter "label=com.docker.compose.project=$m_project" \
         --format '{{.ID}} {{.Label "gitsync.fleet"}}/{{.Label "gitsync.unit"}} {{.Names}}' \
-        >"$work/containers" 2>"$work/docker" || {
-        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
-    }
+        >"$work/containers" 2>"$work/docker" || { docker_silent; return 1; }
     found_ids >"$work/found"
     foreign=$(awk -v ours="$fleet/$unit" 'part == "found" { found[$1] = 1; next }
         $2 != ours && !($1 in found) { print $3 }' part=found "$work/found" part=all "$work/containers" | tr '\n' ' ')
@@ -27,9 +25,7 @@ compose_ours() {
 compose_place() {
     [ "$current" = - ] || return 0
     docker ps -a --format '{{.Label "gitsync.unit"}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.project.working_dir"}}' \
-        >"$work/stacks" 2>"$work/docker" </dev/null || {
-        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
-    }
+        >"$work/stacks" 2>"$work/docker" </dev/null || { docker_silent; return 1; }
     place_project=$(HERE=$m_directory PROJECT=$m_project awk -F '|' \
         '$1 == "" && $2 != "" && $3 == ENVIRON["HERE"] && $2 != ENVIRON["PROJECT"] { print $2; exit }' "$work/stacks")
     [ -z "$place_project" ] ||
@@ -60,9 +56,7 @@ bound_ports() {
 stack_record() {
     [ -f "$unit_dir/adopt" ] && manifest_load "$1" && [ "$m_runtime" = compose ] || return 0
     docker ps --filter "label=com.docker.compose.project=$m_project" --format '{{.Label "gitsync.unit"}}/{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.config_files"}}|' \
-        >"$work/running" 2>"$work/docker" </dev/null || {
-        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
-    }
+        >"$work/running" 2>"$work/docker" </dev/null || { docker_silent; return 1; }
     sed -n 's,^/,,p' "$work/running" | sort -u >"$work/stack"
     [ ! -s "$work/stack" ] || put_file "$unit_dir/stack" <"$work/stack" ||
         bad node "cannot write below $root: is the disk full?"

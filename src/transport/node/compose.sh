@@ -46,6 +46,11 @@ need_docker() {
     has docker || bad node "docker is missing on the node"
 }
 
+# docker_silent: why docker did not answer a question whose complaints are in $work/docker.
+docker_silent() {
+    bad node "docker does not answer: $(tail -n 1 "$work/docker")"
+}
+
 # compose_config BASE: the validator.
 compose_config() {
     need_docker || return 1
@@ -269,9 +274,7 @@ compose_recreate() {
 # compose_each COMMAND…: a docker command on this unit's containers, whatever the files say now.
 compose_each() {
     need_docker || return 1
-    unit_containers -a --filter "label=com.docker.compose.project=$m_project" || {
-        bad node "docker does not answer: $(tail -n 1 "$work/docker")" || return 1
-    }
+    unit_containers -a --filter "label=com.docker.compose.project=$m_project" || { docker_silent; return 1; }
     [ -s "$work/ids" ] || return 0
     # shellcheck disable=SC2046 # ids have no blanks
     job "$unit_dir" "$limit" / env -i "PATH=$PATH" "HOME=$home" ${DOCKER_HOST:+"DOCKER_HOST=$DOCKER_HOST"} \
