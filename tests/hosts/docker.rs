@@ -8,13 +8,22 @@ use std::time::{Duration, Instant};
 pub struct Engine {
     child: Option<Child>,
     _home: Option<tempfile::TempDir>,
+    _turn: std::fs::File,
+}
+
+/// The machine has one engine and one name for each image: another run of these tests waits for its turn.
+fn turn() -> Option<std::fs::File> {
+    let file = std::fs::File::create(std::env::temp_dir().join("gitsync-hosts.lock")).ok()?;
+    file.lock().ok()?;
+    Some(file)
 }
 
 impl Engine {
     /// Finds or starts an engine with the compose plugin; none when this machine has none.
     pub fn start() -> Option<Self> {
+        let turn = turn()?;
         if quiet(&["compose", "ls"]) {
-            return Some(Self { child: None, _home: None });
+            return Some(Self { child: None, _home: None, _turn: turn });
         }
         let dockerd = crate::sshd::program("dockerd")?;
         let home = tempfile::Builder::new().prefix("gitsync-engine").tempdir_in("/var/lib").ok()?;
@@ -33,7 +42,7 @@ impl Engine {
             .stderr(std::fs::File::create(at("log")).ok()?)
             .spawn()
             .ok()?;
-        let engine = Self { child: Some(child), _home: Some(home) };
+        let engine = Self { child: Some(child), _home: Some(home), _turn: turn };
         let deadline = Instant::now() + Duration::from_secs(30);
         while !quiet(&["version"]) {
             if Instant::now() > deadline {
