@@ -7,6 +7,7 @@ use similar::TextDiff;
 
 use crate::model::{Name, NodeState, UnitId};
 use crate::plan::{self, Drift, DriftKind};
+use crate::report::lines::hanging;
 
 use super::context::{Format, Global, Place};
 use super::look::{Look, look};
@@ -35,7 +36,8 @@ impl DriftCommand {
         }
         let missing = unreachable(&look);
         for (node, reason) in &missing {
-            anstream::eprintln!("{node}: not asked: {reason}");
+            let lines = hanging(reason, "  ");
+            anstream::eprintln!("{node}: not asked: {}", lines.join("\n"));
         }
         let silent = missing.iter().any(|(node, _)| !look.may_sleep(node));
         Ok(u8::from(!found.is_empty() || silent))

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use crate::report::lines::one_line;
 use crate::report::progress::{Live, Progress};
 
 use super::context::{Format, Global};
@@ -45,8 +46,10 @@ pub fn confirmed(question: &str) -> bool {
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// Rows as columns, each as wide as its widest cell.
+/// Rows as columns, each as wide as its widest cell; whatever a cell says, its row is one line.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -54,7 +57,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
@@ -68,5 +71,19 @@ pub fn when(at: crate::model::Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(millis) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         Err(_) => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn a_cell_of_several_lines_breaks_no_table() {
+        let cells = [["A", "B"], ["one\n  two\u{1b}[2J\r\n", "x"], ["-", "y"]];
+        let rows: Vec<Vec<String>> =
+            cells.iter().map(|row| row.iter().map(|&cell| cell.to_owned()).collect()).collect();
+        let lines = ["A            B", "one two\u{fffd}[2J  x", "-            y"];
+        assert_eq!(table(&rows), lines.map(|line| format!("{line}\n")).concat());
     }
 }

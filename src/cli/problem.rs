@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use crate::report::lines::hanging;
+
 /// An error that ends a command.
 #[derive(Debug)]
 pub struct Problem {
@@ -66,9 +68,9 @@ impl Problem {
         if self.silent {
             return;
         }
-        anstream::eprintln!("error: {}", self.message);
+        anstream::eprintln!("error: {}", hanging(&self.message, "  ").join("\n"));
         for hint in &self.hints {
-            anstream::eprintln!("  hint: {hint}");
+            anstream::eprintln!("  hint: {}", hanging(hint, "    ").join("\n"));
         }
     }
 }

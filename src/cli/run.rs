@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::{Daemon, News, Wakes};
 use crate::model::{Fleet, Node, parse_duration};
+use crate::report::lines::hanging;
 use crate::report::{plan as view, words};
 use crate::settings::{Flags, Settings};
 use crate::source::{Mirror, Watch};
@@ -135,17 +136,24 @@ pub fn text(news: &News) -> String {
         News::Warnings(found, snapshot) => context::problems(found, snapshot, colour_out()),
         News::Planned(plan) => view::human(plan, &view::Filter::default(), colour_out()),
         News::Refused(refusal) => {
-            format!("not rolled out: {}\n  hint: {}\n", refusal.message, refusal.hint)
+            let message = spread(&refusal.message);
+            format!("not rolled out: {message}\n  hint: {}\n", refusal.hint)
         }
         News::UpToDate => "up to date\n".to_owned(),
         News::Rollout(event) => words::lines(event).join("\n") + "\n",
         News::Started(unit) => format!("{unit} did not run: started again\n"),
         News::NotStarted(unit, message) => {
-            format!("{unit} does not run and can't be started: {message}\n")
+            format!("{unit} does not run and can't be started: {}\n", spread(message))
         }
-        News::Unavailable(message) => format!("the repository can't be looked at: {message}\n"),
-        News::Broken(message) => format!("error: {message}\n"),
+        News::Unavailable(message) => {
+            format!("the repository can't be looked at: {}\n", spread(message))
+        }
+        News::Broken(message) => format!("error: {}\n", spread(message)),
     }
+}
+
+fn spread(message: &str) -> String {
+    hanging(message, "  ").join("\n")
 }
 
 fn json(news: &News) -> Option<serde_json::Value> {

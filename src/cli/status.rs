@@ -8,6 +8,7 @@ use crate::model::{
     ContainerReport, Digest, Name, NodeReport, NodeState, Observed, ProcessState, Quarantined,
     Release, UnitId, UnitReport,
 };
+use crate::report::lines::{hanging, headline, one_line};
 use crate::report::words::short;
 
 use super::context::{Format, Global, Place};
@@ -194,7 +195,11 @@ fn text(answer: &Answer) -> String {
         None => format!("{}: nothing was rolled out yet\n", answer.fleet),
     };
     for entry in &answer.quarantine {
-        text.push_str(&format!("quarantined: {} ({})\n", entry.release.short(), entry.reason));
+        text.push_str(&format!(
+            "quarantined: {} ({})\n",
+            entry.release.short(),
+            one_line(&entry.reason)
+        ));
     }
     let mut rows = vec![["NODE", "STATE", "LAST VERDICT", "HELD BY"].map(str::to_owned).to_vec()];
     let dash = || "-".to_owned();
@@ -202,7 +207,7 @@ fn text(answer: &Answer) -> String {
         let verdict = row.verdict.clone().unwrap_or_else(dash);
         vec![
             row.node.to_string(),
-            row.state.clone(),
+            headline(&row.state),
             verdict,
             row.holder.clone().unwrap_or_else(dash),
         ]
@@ -214,5 +219,52 @@ fn text(answer: &Answer) -> String {
         vec![row.unit.to_string(), runs, row.since.clone().unwrap_or_else(dash), row.state.clone()]
     }));
     text.push_str(&format!("\n{}", table(&rows)));
+    text.push_str(&explained(&answer.nodes));
     text
+}
+
+/// What the table has no place for: what to do about nodes whose state takes several lines.
+fn explained(nodes: &[NodeRow]) -> String {
+    let told = nodes.iter().map(|row| (row, hanging(&row.state, "  ")));
+    let long = told.filter(|(_, lines)| lines.len() > 1);
+    long.map(|(row, lines)| format!("\n{}: {}\n", row.node, lines.join("\n"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(node: &str, state: &str) -> NodeRow {
+        let (verdict, holder) = (None, None);
+        NodeRow { node: Name::new(node).unwrap(), state: state.to_owned(), verdict, holder }
+    }
+
+    #[test]
+    fn what_takes_several_lines_stands_below_the_tables() {
+        let nodes = vec![
+            row("h1", "unreachable: another key\nIt offers this. Write\n  host_key: \"a\"\n"),
+            row("h2", "up"),
+        ];
+        let reason = "h1/service.web: no\u{1b}[2J\nanswer".to_owned();
+        let release = Digest::of(b"web");
+        let at = crate::model::Timestamp(0);
+        let answer = Answer {
+            fleet: Name::new("stage").unwrap(),
+            last_good: None,
+            quarantine: vec![Quarantined { release: release.clone(), at, reason, commit: None }],
+            nodes,
+            units: Vec::new(),
+        };
+        let told = format!(
+            "stage: nothing was rolled out yet\n\
+             quarantined: {} (h1/service.web: no\u{fffd}[2J answer)\n\n\
+             NODE  STATE                     LAST VERDICT  HELD BY\n\
+             h1    unreachable: another key  -             -\n\
+             h2    up                        -             -\n\n\
+             UNIT  RUNS  SINCE  STATE\n\n\
+             h1: unreachable: another key\n  It offers this. Write\n    host_key: \"a\"\n",
+            release.short()
+        );
+        assert_eq!(text(&answer), told);
+    }
 }

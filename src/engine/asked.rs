@@ -70,6 +70,8 @@ impl Asked {
 
 fn left_behind(node: &Name, reason: &str) -> Warning {
     let reason = reason.strip_prefix(&format!("{node}: ")).unwrap_or(reason);
+    // What further lines say to do, in the node's file, can no longer be done.
+    let reason = reason.lines().next().unwrap_or_default();
     Warning {
         code: "removed-unreachable".to_owned(),
         message: format!(

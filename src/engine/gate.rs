@@ -1,6 +1,6 @@
 //! Whether a plan may be rolled out at all: refusals, quarantine, and who holds the fence.
 
-use crate::model::{Observed, Plan, Timestamp, duration_text};
+use crate::model::{Observed, Plan, Timestamp, Warning, duration_text};
 use crate::plan;
 
 /// Why a plan is not rolled out. Nothing was changed.
@@ -21,7 +21,7 @@ pub fn gate(plan: &Plan, observed: &Observed, takeover: bool) -> Result<(), Refu
     if let Some(refusal) = plan.refusals.first() {
         return Err(Refusal {
             code: refusal.code.clone(),
-            message: plan.refusals.iter().map(|r| r.message.clone()).collect::<Vec<_>>().join("; "),
+            message: joined(&plan.refusals),
             hint: hint(&refusal.code).to_owned(),
         });
     }
@@ -68,6 +68,13 @@ pub fn holders(plan: &Plan, observed: &Observed) -> Vec<String> {
     held.collect()
 }
 
+/// Messages one after the other, on lines of their own when one of them has several.
+fn joined(refusals: &[Warning]) -> String {
+    let messages: Vec<&str> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
+    let long = messages.iter().any(|message| message.contains('\n'));
+    messages.join(if long { "\n" } else { "; " })
+}
+
 fn hint(code: &str) -> &'static str {
     match code {
         "unreachable" => {
@@ -84,5 +91,24 @@ fn hint(code: &str) -> &'static str {
              when a sync carries the data; the old volumes stay where they are"
         }
         _ => "nothing was changed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_several_lines_begin_on_lines_of_their_own() {
+        let told = |messages: &[&str]| {
+            let told = messages.iter().map(|message| Warning {
+                code: "unreachable".to_owned(),
+                message: (*message).to_owned(),
+                unit: None,
+            });
+            joined(&told.collect::<Vec<_>>())
+        };
+        assert_eq!(told(&["a is away", "b is away"]), "a is away; b is away");
+        assert_eq!(told(&["a\n  key", "b is away"]), "a\n  key\nb is away");
     }
 }

@@ -5,8 +5,14 @@ use std::time::Duration;
 use crate::event::{Event, Happening};
 use crate::model::{Attempt, FailureKind, UnitId, Verdict, duration_text};
 
+use super::lines::{hanging, headline, one_line};
+
 /// The lines for an event; the first is the news, further ones are its details.
 pub fn lines(event: &Event) -> Vec<String> {
+    told(event).iter().flat_map(|text| hanging(text, "    ")).collect()
+}
+
+fn told(event: &Event) -> Vec<String> {
     match &event.what {
         Happening::RolloutStarted { rollout, release, commit, changes, resumed } => {
             let verb = if *resumed { "goes on" } else { "begins" };
@@ -35,11 +41,14 @@ pub fn lines(event: &Event) -> Vec<String> {
         }
         Happening::Retrying { node, message, until } => {
             let left = whole(until.since(event.at));
-            vec![format!("{node}: {message}; trying again in {left}")]
+            vec![format!("{node}: {}; trying again in {left}", one_line(message))]
         }
         Happening::Failed { .. } => failed(&event.what),
         Happening::NodeLeft { node, reason } => {
-            vec![format!("{node}: left this rollout ({reason}); it catches up on its return")]
+            vec![format!(
+                "{node}: left this rollout ({}); it catches up on its return",
+                headline(reason)
+            )]
         }
         Happening::PuttingBack { units } => vec![format!("putting back: {}", names(units))],
         Happening::PutBack { unit } => vec![format!("{unit}: put back")],
@@ -81,6 +90,7 @@ fn failed(what: &Happening) -> Vec<String> {
 }
 
 fn ending(verdict: Verdict, reason: &str, quarantined: bool) -> String {
+    let reason = one_line(reason);
     let tail = match (verdict, quarantined) {
         (Verdict::Converged, _) => String::new(),
         (_, true) => {
@@ -118,4 +128,37 @@ fn whole(duration: Duration) -> String {
 /// The first twelve digits of a commit id.
 pub fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn told(what: Happening) -> Vec<String> {
+        lines(&Event { at: Timestamp(0), what })
+    }
+
+    #[test]
+    fn what_a_node_says_in_several_lines_hangs_below_the_news_or_is_one_line() {
+        let node = crate::model::Name::new("h1").unwrap();
+        let (message, reason) = ("no\u{1b}[2J\nWrite this".to_owned(), "no\nWrite this".to_owned());
+        let failed = Happening::Failed {
+            unit: None,
+            node: Some(node.clone()),
+            kind: FailureKind::Refused,
+            message: message.clone(),
+            log: vec!["a\rb".to_owned()],
+            attempts: Vec::new(),
+        };
+        let lines = ["h1: refused: no\u{fffd}[2J", "    Write this", "    | a", "    b"];
+        assert_eq!(told(failed), lines);
+        let retrying = Happening::Retrying { node: node.clone(), message, until: Timestamp(1000) };
+        assert_eq!(told(retrying), ["h1: no\u{fffd}[2J Write this; trying again in 1s"]);
+        let left = Happening::NodeLeft { node, reason: reason.clone() };
+        assert_eq!(told(left), ["h1: left this rollout (no); it catches up on its return"]);
+        let verdict = Verdict::NeedsOperator;
+        let ended = Happening::Ended { verdict, reason, quarantined: false };
+        assert_eq!(told(ended), ["needs_operator: no Write this"]);
+    }
 }

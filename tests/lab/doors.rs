@@ -121,6 +121,7 @@ fn changed_and_unknown_host_keys_are_refused_until_the_line_that_is_told_is_writ
     let said =
         said.says(&format!("the host key of `h3` ({stranger}) is not known")).says("known_hosts");
     let said = said.says("nothing was changed");
+    told_in_lines_of_their_own(&stage);
     let keys = ["/etc/ssh"];
     let after = Truth::of(&stage.lab).unwrap();
     before.without(&keys).same(&after.without(&keys)).unwrap();
@@ -132,6 +133,34 @@ fn changed_and_unknown_host_keys_are_refused_until_the_line_that_is_told_is_writ
     stage.commit("keys");
     stage.apply().says("converged");
     assert_eq!(["h1", "h2", "h3"].map(|host| stage.version(host, PORT)), ["2"; 3]);
+}
+
+/// Tables have a line for each node and what to do below them; the plan has it below the refusal.
+#[track_caller]
+fn told_in_lines_of_their_own(stage: &Stage) {
+    let status = stage.run(&["status"]).exits(0).out;
+    let row = |host: &str| {
+        let mut lines = status.lines().skip_while(|line| !line.starts_with("NODE"));
+        lines.find(|line| line.starts_with(&format!("{host}  "))).unwrap_or_default().to_owned()
+    };
+    assert!(row("h1").starts_with("h1    up "), "{status}");
+    let state = "unreachable: the host key of `h2` (h2) is not the pinned one ";
+    assert!(row("h2").contains(state) && row("h2").ends_with("-"), "{status}");
+    assert!(!row("h2").contains("It offers"), "{status}");
+    assert_eq!(told_keys(&status).len(), 2, "{status}");
+    let plan = stage.run(&["plan"]).exits(1).out;
+    let refused =
+        "\n  h2 can't be reached: the host key of `h2` (h2) is not the pinned one [unreachable]\n";
+    assert!(plan.contains(refused) && told_keys(&plan).len() == 2, "{plan}");
+    assert!(
+        plan.contains("  h2 takes no part (the host key of `h2` (h2) is not the pinned one)\n")
+    );
+    assert!(!plan.contains('\u{fffd}'), "{plan}");
+    let plan = stage.run(&["plan", "--format", "markdown"]).exits(1).out;
+    assert!(
+        plan.contains("is not the pinned one It offers ") && !plan.contains('\u{fffd}'),
+        "{plan}"
+    );
 }
 
 /// The keys of lines `host_key: "…"`, in order.

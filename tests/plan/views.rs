@@ -133,6 +133,23 @@ fn no_change_says_so_in_one_line() {
 }
 
 #[test]
+fn a_reason_of_several_lines_keeps_every_view_in_shape() {
+    let reason = "the key is another one\nIt offers this. Write\n  key: \"a\"\u{1b}[2J\r- vps1/x";
+    let mut scene = scene([], [unit("a/service.x", "1"), unit("b/service.x", "1")]);
+    scene.observed.nodes.insert(name("b"), NodeState::Unreachable(reason.into()));
+    let plan = scene.plan();
+    let text = human(&plan, &Filter::default(), false);
+    assert!(text.contains("\n  b takes no part (the key is another one)\n"), "{text}");
+    let refused = "Refused:\n  b can't be reached: the key is another one [unreachable]\n      \
+                   It offers this. Write\n        key: \"a\"\u{fffd}[2J\n      - vps1/x\n";
+    assert!(text.contains(refused), "{text}");
+    let text = markdown(&plan, &Filter::default());
+    assert!(text.contains("- b takes no part (the key is another one)\n"), "{text}");
+    let refused = "- b can't be reached: the key is another one It offers this. Write key: ";
+    assert!(text.contains(refused), "{text}");
+}
+
+#[test]
 fn a_huge_plan_is_cut_with_a_note() {
     let many = (0..3_000).map(|n| unit(&format!("n{}/service.s{n}", n % 7), "1"));
     let text = markdown(&scene([], many).plan(), &Filter::default());

@@ -22,7 +22,9 @@ async fn another_key_than_the_pinned_one_is_refused_with_the_line_to_pin() {
         (Sshd::start(&SshdOptions::default()), Sshd::start(&SshdOptions::default()));
     let pinned = Ssh { host_key: Some(other.host_key.clone()), ..ssh_to(&sshd) };
     let message = host_key_message(shell(&channel(pinned), "echo never").await);
-    assert!(message.contains("`vps1`") && message.contains("not the pinned one"), "{message}");
+    let headline = message.lines().next().unwrap();
+    assert!(headline.starts_with("the host key of `vps1` (127.0.0.1:"), "{message}");
+    assert!(headline.ends_with(") is not the pinned one"), "{message}");
     assert!(message.contains(&format!("host_key: \"{}\"", sshd.host_key)), "{message}");
     assert!(message.contains("SHA256:") && message.contains("console"), "{message}");
     assert!(!message.contains("known_hosts"), "{message}");
@@ -41,7 +43,7 @@ async fn an_unknown_key_is_refused_and_the_line_that_is_told_makes_it_known() {
     let with_config = || SshOptions { user_config: config.clone(), ..options() };
     let message =
         host_key_message(shell(&channel_with(unpinned.clone(), with_config()), "echo never").await);
-    assert!(message.contains("is not known"), "{message}");
+    assert!(message.lines().next().unwrap().ends_with("is not known"), "{message}");
     assert!(!known.exists(), "nothing is learned on first sight");
     let line = message.lines().last().unwrap().trim();
     assert_eq!(line, format!("[127.0.0.1]:{} {}", sshd.port, sshd.host_key));
@@ -64,7 +66,8 @@ async fn a_key_that_changed_since_it_became_known_is_refused() {
     let unpinned = Ssh { host_key: None, ..ssh_to(&sshd) };
     let channel = channel_with(unpinned, SshOptions { user_config: config, ..options() });
     let message = host_key_message(shell(&channel, "echo never").await);
-    assert!(message.contains("another one than known_hosts holds"), "{message}");
+    let headline = message.lines().next().unwrap();
+    assert!(headline.ends_with("is another one than known_hosts holds"), "{message}");
 }
 
 fn behind(sshd: &Sshd, jump: Ssh) -> SshChannel {

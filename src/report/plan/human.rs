@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::model::{Action, FileChange, FileChangeKind, Plan, Step, Warning, Wave};
 
+use super::super::lines::{hanging, headline, plain};
 use super::{Filter, words};
 
 /// A plan for a terminal, ending with one summary line; styled with ANSI codes only when `color` says so.
@@ -13,7 +14,7 @@ pub fn human(plan: &Plan, filter: &Filter, color: bool) -> String {
     let mut page = Page { text: String::new(), color };
     page.line(&page.styled(Style::new().bold(), &words::title(plan)));
     for skipped in plan.skipped.iter().filter(|s| named(filter, s.node.as_str())) {
-        let reason = words::plain(&skipped.reason);
+        let reason = headline(&skipped.reason);
         page.line(&format!("  {} takes no part ({reason})", skipped.node));
     }
     page.line("");
@@ -74,10 +75,10 @@ impl Page {
             self.labelled("replaces", &gone.unit.to_string());
         }
         for reason in &step.reasons {
-            self.labelled("why", &words::plain(&reason.0));
+            self.labelled("why", &plain(&reason.0));
         }
         for notice in &step.notices {
-            self.labelled("notice", &words::plain(&notice.0));
+            self.labelled("notice", &plain(&notice.0));
         }
         for file in &step.files {
             self.file(file);
@@ -98,7 +99,7 @@ impl Page {
             return;
         }
         for line in file.diff.iter().flat_map(|diff| diff.lines()) {
-            let shown = self.styled(diff_style(line), &words::plain(line));
+            let shown = self.styled(diff_style(line), &plain(line));
             self.line(&format!("               │ {shown}"));
         }
     }
@@ -112,8 +113,9 @@ impl Page {
         let style = Style::new().bold().fg_color(Some(color.into()));
         self.line(&format!("{}:", self.styled(style, title)));
         for note in notes {
-            let message = words::plain(&note.message);
-            self.line(&format!("  {} [{}]", message, note.code));
+            let mut lines = hanging(&note.message, "      ").into_iter();
+            self.line(&format!("  {} [{}]", lines.next().unwrap_or_default(), note.code));
+            lines.for_each(|line| self.line(&line));
         }
         self.line("");
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::model::{FileChange, Name, Plan, Step, Warning};
 
+use super::super::lines::{headline, one_line, plain};
 use super::{Filter, words};
 
 /// The view is never longer than this many bytes: 60,000. Forges refuse comments above 65,536 characters.
@@ -24,7 +25,11 @@ pub fn markdown(plan: &Plan, filter: &Filter) -> String {
     page.notes("⛔ Refused", &plan.refusals, &Filter::default());
     page.notes("⚠️ Warnings", &plan.warnings, filter);
     for skipped in &plan.skipped {
-        page.add(&format!("- {} takes no part ({})\n", skipped.node, escape(&skipped.reason)));
+        page.add(&format!(
+            "- {} takes no part ({})\n",
+            skipped.node,
+            escape(&headline(&skipped.reason))
+        ));
     }
     page.waits(plan, filter);
     let nodes = by_node(plan, filter);
@@ -69,10 +74,9 @@ impl Page {
 
     fn notes(&mut self, title: &str, notes: &[Warning], filter: &Filter) {
         let shown = |note: &&Warning| note.unit.as_ref().is_none_or(|unit| filter.shows(unit));
-        let lines = notes
-            .iter()
-            .filter(shown)
-            .map(|note| format!("- {} (`{}`)\n", clip(&escape(&note.message)), note.code));
+        let lines = notes.iter().filter(shown).map(|note| {
+            format!("- {} (`{}`)\n", clip(&escape(&one_line(&note.message))), note.code)
+        });
         let lines: Vec<String> = lines.collect();
         if lines.is_empty() {
             return;
@@ -147,7 +151,7 @@ impl Page {
 fn collapsed(step: &Step, file: &FileChange, diff: &str) -> String {
     let longest = diff.lines().map(ticks).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let shown: Vec<String> = diff.lines().map(words::plain).collect();
+    let shown: Vec<String> = diff.lines().map(plain).collect();
     format!(
         "\n<details><summary><code>{}</code>: {} <code>{}</code></summary>\n\n{fence}diff\n{}\n{fence}\n\n</details>\n",
         step.unit,
@@ -180,7 +184,7 @@ fn clip(text: &str) -> String {
 /// Text that Markdown shows as it is: no markup, no mention, no new line.
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in words::plain(text).chars() {
+    for c in plain(text).chars() {
         match c {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
@@ -198,11 +202,11 @@ fn escape(text: &str) -> String {
 }
 
 fn html(text: &str) -> String {
-    let text = words::plain(text);
+    let text = plain(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Text within a code span.
 fn code(text: &str) -> String {
-    words::plain(text).replace('`', "'")
+    plain(text).replace('`', "'")
 }

@@ -2,6 +2,7 @@
 
 use crate::model::{Action, FileChange, FileChangeKind, Gate, Plan, Step, duration_text};
 
+use super::super::lines::plain;
 use super::Filter;
 
 /// How many units a plan creates, changes and removes.
@@ -88,9 +89,4 @@ pub fn file_note(file: &FileChange) -> String {
         (_, FileChangeKind::Changed, None) => "no diff: not known or not text".to_owned(),
         (_, _, None) => String::new(),
     }
-}
-
-/// Text without control characters, which a terminal or a page might obey.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

@@ -85,7 +85,7 @@ fn message(hop: &Hop, line: &str, fingerprint: Option<&str>, said: &str) -> Stri
         "is not known"
     };
     let mut text = format!(
-        "the host key of {} {what}. It offers {kind} {fingerprint}. Someone may be in between: compare that with \
+        "the host key of {} {what}\nIt offers {kind} {fingerprint}. Someone may be in between: compare that with \
          `ssh-keygen -lf /etc/ssh/ssh_host_{algorithm}_key.pub` on the machine's own console. Only if they are equal, ",
         hop.label()
     );
