@@ -60,10 +60,12 @@ fn unreachable(look: &Look) -> Vec<(&Name, &str)> {
 /// The drift in words, with a diff where both texts can be had.
 pub async fn text(look: &Look, found: &[Drift]) -> String {
     if found.is_empty() {
-        return match unreachable(look).is_empty() {
-            true => "no drift: every node runs what was rolled out to it\n".to_owned(),
-            false => "no drift on the nodes that answer\n".to_owned(),
+        let words = match (look.observed.nodes.is_empty(), unreachable(look).is_empty()) {
+            (true, _) => "this fleet has no nodes: nobody was asked\n",
+            (false, true) => "no drift: every node runs what was rolled out to it\n",
+            (false, false) => "no drift on the nodes that answer\n",
         };
+        return words.to_owned();
     }
     let mut text = String::new();
     for drift in found {

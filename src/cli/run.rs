@@ -140,6 +140,7 @@ pub fn text(news: &News) -> String {
             format!("not rolled out: {message}\n  hint: {}\n", refusal.hint)
         }
         News::UpToDate => "up to date\n".to_owned(),
+        News::NoNodes => "this fleet has no nodes: nobody was asked\n".to_owned(),
         News::Rollout(event) => words::lines(event).join("\n") + "\n",
         News::Started(unit) => format!("{unit} did not run: started again\n"),
         News::NotStarted(unit, message) => {
@@ -171,7 +172,7 @@ fn json(news: &News) -> Option<serde_json::Value> {
                 "hint": refusal.hint,
             })
         }
-        News::UpToDate => json!({ "news": "up_to_date" }),
+        News::UpToDate | News::NoNodes => json!({ "news": "up_to_date" }),
         News::Rollout(event) => serde_json::to_value(event).ok()?,
         News::Started(unit) => json!({ "news": "started", "unit": unit }),
         News::NotStarted(unit, message) => {

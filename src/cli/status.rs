@@ -192,6 +192,9 @@ fn text(answer: &Answer) -> String {
             good.commit.as_deref().map_or("none", short),
             good.since
         ),
+        None if answer.nodes.is_empty() => {
+            format!("{}: this fleet has no nodes: nobody was asked\n", answer.fleet)
+        }
         None => format!("{}: nothing was rolled out yet\n", answer.fleet),
     };
     for entry in &answer.quarantine {

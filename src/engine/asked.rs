@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::journal::{Journal, JournalError};
-use crate::model::{Fleet, Name, Node, NodeState, Observed, Warning};
+use crate::model::{Fleet, Name, Node, NodeState, Observed, Plan, Warning};
 
 use super::goods;
 use super::nodes::Nodes;
@@ -13,6 +13,7 @@ pub struct Asked {
     pub(super) nodes: Nodes,
     pub(super) observed: Observed,
     pub(super) warnings: Vec<Warning>,
+    pub(super) refusals: Vec<Warning>,
     pub(super) released: BTreeSet<Name>,
 }
 
@@ -20,7 +21,8 @@ impl Asked {
     /// Asks all nodes of a fleet once.
     pub async fn ask(fleet: &Name, nodes: Nodes) -> Self {
         let observed = nodes.observe(fleet).await;
-        Self { nodes, observed, warnings: Vec::new(), released: BTreeSet::new() }
+        let (warnings, refusals) = (Vec::new(), Vec::new());
+        Self { nodes, observed, warnings, refusals, released: BTreeSet::new() }
     }
 
     /// Lets go of nodes that this controller's own rollouts still hold although they are over: those nodes were lost
@@ -33,6 +35,21 @@ impl Asked {
                 report.record.holder = None;
                 self.released.insert(node.clone());
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses a fleet without nodes that had some when this controller last rolled it out: nobody is left to say
+    /// what still runs, and an empty answer is not "nothing is wanted".
+    pub async fn expect_nodes(
+        &mut self,
+        fleet: &Fleet,
+        journal: &Journal,
+    ) -> Result<(), JournalError> {
+        if fleet.nodes.is_empty()
+            && let Some(last) = journal.newest(&fleet.name).await?
+        {
+            self.refusals.extend(no_nodes(&last.id, &last.plan));
         }
         Ok(())
     }
@@ -66,6 +83,19 @@ impl Asked {
         }
         self.nodes.join(gone);
     }
+}
+
+fn no_nodes(rollout: &str, plan: &Plan) -> Option<Warning> {
+    let (last, others) = plan.nodes.split_last()?;
+    let others: Vec<&str> = others.iter().map(Name::as_str).collect();
+    let nodes = match others.is_empty() {
+        true => last.to_string(),
+        false => format!("{} and {last}", others.join(", ")),
+    };
+    let message = format!(
+        "this fleet no longer has any node, and at its last rollout ({rollout}) it had {nodes}: nobody was asked"
+    );
+    Some(Warning { code: "no-nodes".to_owned(), message, unit: None })
 }
 
 fn left_behind(node: &Name, reason: &str) -> Warning {

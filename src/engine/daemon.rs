@@ -70,6 +70,8 @@ pub enum News {
     Refused(Refusal),
     /// The fleet runs what it wants.
     UpToDate,
+    /// The fleet has no nodes: nobody was asked.
+    NoNodes,
     /// Something happened in a rollout.
     Rollout(Event),
     /// A unit that did not run was started again.
@@ -117,7 +119,7 @@ pub(super) enum Next {
 /// What came of a look at a commit.
 struct Looked {
     next: Next,
-    /// The fleet that the commit describes; none when it is not valid.
+    /// The fleet that the commit describes; none when it is not valid or has no nodes.
     fleet: Option<Fleet>,
 }
 
@@ -211,7 +213,8 @@ impl Daemon {
             return Ok(Looked { next: Next::Rest, fleet: None });
         };
         let next = self.move_to(&fleet, release, stop, tell).await?;
-        Ok(Looked { next, fleet: Some(fleet) })
+        // One without nodes is none to keep up: what its nodes ran goes on as it is.
+        Ok(Looked { next, fleet: Some(fleet).filter(|fleet| !fleet.nodes.is_empty()) })
     }
 
     /// Starts what should run on the fleet's nodes and doesn't, whatever the commits are like.
@@ -293,15 +296,17 @@ impl Daemon {
         let mut asked = Asked::ask(&fleet.name, nodes).await;
         self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
         asked.let_go(&self.journal).await?;
+        asked.expect_nodes(fleet, &self.journal).await?;
         let survey = survey(fleet, release, asked, false).await;
         let asleep = !survey.plan.skipped.is_empty();
         if let Err(refusal) = gate(&survey.plan, &survey.observed, false) {
-            let again = refusal.code != "quarantined";
+            // Neither changes before the repository does, or an operator asks.
+            let stays = matches!(refusal.code.as_str(), "quarantined" | "no-nodes");
             tell(News::Refused(refusal));
-            return Ok(if again { Next::Again } else { Next::Rest });
+            return Ok(if stays { Next::Rest } else { Next::Again });
         }
         if survey.plan.is_empty() {
-            tell(News::UpToDate);
+            tell(if fleet.nodes.is_empty() { News::NoNodes } else { News::UpToDate });
             return Ok(if asleep { Next::Again } else { Next::Rest });
         }
         tell(News::Planned(Box::new(survey.plan.clone())));

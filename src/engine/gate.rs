@@ -86,6 +86,10 @@ fn hint(code: &str) -> &'static str {
             "set `root:` in the node's file to a directory on a disk; nothing was changed"
         }
         "empty-release" => "a fleet without units is never rolled out; remove services one by one",
+        "no-nodes" => {
+            "bring the files in nodes/ back, or go back to a commit that has them; what runs on nodes stays as \
+             it is until a commit that still has them removes it, service by service"
+        }
         "volumes-left-behind" => {
             "say `moves: empty` in the service to begin with empty volumes there, or `moves: synced` \
              when a sync carries the data; the old volumes stay where they are"

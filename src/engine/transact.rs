@@ -43,7 +43,7 @@ pub async fn survey(
     asked: Asked,
     allow_no_rollback: bool,
 ) -> Survey {
-    let Asked { nodes, observed, warnings, released } = asked;
+    let Asked { nodes, observed, warnings, refusals, released } = asked;
     let contents = old_contents(&nodes, fleet, &release, &observed).await;
     let mut plan = plan::plan(&plan::Inputs {
         release: &release,
@@ -56,6 +56,7 @@ pub async fn survey(
         controller: None,
     });
     plan.warnings.extend(warnings);
+    plan.refusals.extend(refusals);
     Survey { release, observed, nodes, routes: probe::routes(fleet), plan, released }
 }
 

@@ -230,6 +230,18 @@ impl Journal {
         }))
     }
 
+    /// The newest rollout of a fleet, however it ended; none when it never had one.
+    pub async fn newest(&self, fleet: &Name) -> Result<Option<RolloutRecord>, JournalError> {
+        let query = "SELECT id FROM rollouts WHERE fleet = ? ORDER BY number DESC LIMIT 1";
+        let query = sqlx::query_scalar(query).bind(fleet.as_str());
+        let id: Option<String> =
+            query.fetch_optional(&self.pool).await.map_err(|error| self.failed(error, ""))?;
+        match id {
+            Some(id) => self.load(&id).await,
+            None => Ok(None),
+        }
+    }
+
     /// The newest rollouts, newest first.
     pub async fn history(&self, limit: u32) -> Result<Vec<Past>, JournalError> {
         let query = sqlx::query(

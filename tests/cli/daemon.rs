@@ -78,6 +78,33 @@ fn broken_commit_is_told_changes_nothing_and_its_fix_goes_through() {
 }
 
 #[test]
+fn commit_without_nodes_is_refused_once_and_the_old_fleet_is_kept_up() {
+    let lab = Lab::new();
+    let url = format!("file://{}", lab.bare().display());
+    let mut daemon = lab.start(&["run", &url, "--interval", "1s"]);
+    daemon.hears("converged");
+    lab.without_nodes();
+    lab.push();
+    daemon.hears("not rolled out: this fleet no longer has any node");
+    lab.runs("web 1", "api 1", "welcome");
+    // At later looks what fell is started again, and nothing is said twice.
+    lab.kill_app(lab.web);
+    daemon.hears("n1/service.web did not run: started again");
+    lab.runs("web 1", "api 1", "welcome");
+    lab.node("n1");
+    lab.node("n2");
+    lab.api("api 1");
+    lab.web("web 2");
+    lab.commit("nodes again");
+    lab.push();
+    daemon.hears("converged");
+    assert_eq!(lab.web_says().as_deref(), Some("web 2"));
+    daemon.signal("TERM");
+    let said = daemon.end().exits(0);
+    assert_eq!(said.out.matches("no longer has any node").count(), 1, "{}", said.out);
+}
+
+#[test]
 fn sick_commit_is_put_back_and_tried_once() {
     let lab = Lab::new();
     let mut daemon = patient(&lab);

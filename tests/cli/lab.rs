@@ -128,6 +128,15 @@ impl Lab {
         std::fs::remove_file(self.repository().join(path)).unwrap();
     }
 
+    /// Takes the last node file, and everything that names a node, out of the fleet.
+    pub fn without_nodes(&self) {
+        for file in ["nodes/n1.yaml", "nodes/n2.yaml", "services/web.yaml", "services/api.yaml"] {
+            self.remove(file);
+        }
+        self.remove("bundles/motd.yaml");
+        self.commit("no nodes");
+    }
+
     /// Commits all files and says the commit's id.
     pub fn commit(&self, message: &str) -> String {
         commit_all(&self.repository(), message).to_string()

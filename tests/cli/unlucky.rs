@@ -97,3 +97,34 @@ fn optional_node_that_does_not_answer_is_skipped_and_named() {
         .says("no drift on the nodes that answer")
         .says("n3: not asked");
 }
+
+#[test]
+fn fleet_that_lost_its_last_node_is_refused_and_what_ran_there_runs_on() {
+    let lab = Lab::new();
+    lab.gitsync(&["apply", "--yes"]).exits(0);
+    lab.without_nodes();
+    let guard =
+        "this fleet no longer has any node, and at its last rollout (lab-1) it had n1 and n2";
+    lab.gitsync(&["plan"]).exits(1).says(guard).never_says("Nothing changes");
+    lab.gitsync(&["plan", "--detailed-exitcode"]).exits(1);
+    let said = lab.gitsync(&["apply", "--yes"]).exits(1).says(guard).says("nobody was asked");
+    said.says("nodes/ back").never_says("Nothing changes");
+    let plan = lab.gitsync(&["plan", "--format", "json"]).exits(1).json();
+    assert_eq!(plan["refusals"][0]["code"], "no-nodes", "{plan}");
+    assert_eq!((&plan["waves"], &plan["nodes"]), (&serde_json::json!([]), &serde_json::json!([])));
+    lab.runs("web 1", "api 1", "welcome");
+    assert_eq!(lab.gitsync(&["history", "--format", "json"]).json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn fleet_that_never_had_a_node_is_told_that_nobody_was_asked() {
+    let lab = Lab::new();
+    lab.without_nodes();
+    let words = "Nobody was asked: this fleet has no nodes.";
+    lab.gitsync(&["plan"]).exits(0).says(words);
+    lab.gitsync(&["apply", "--yes"]).exits(0).says(words).never_says("Nothing changes");
+    let up_to_date = lab.gitsync(&["apply", "--yes", "--format", "json"]).exits(0).json();
+    assert_eq!(up_to_date["event"], "up_to_date");
+    lab.gitsync(&["status"]).exits(0).says("no nodes: nobody was asked");
+    lab.gitsync(&["drift"]).exits(0).says("no nodes: nobody was asked").never_says("every node");
+}

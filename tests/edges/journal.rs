@@ -118,6 +118,21 @@ async fn ids_grow_per_fleet() {
 }
 
 #[tokio::test]
+async fn the_newest_rollout_is_the_fleet_s_own_however_it_ended() {
+    let state = tempdir().unwrap();
+    let journal = Journal::open(state.path()).await.unwrap();
+    for number in 1..=10 {
+        begin(&journal, "home", number).await;
+    }
+    begin(&journal, "other", 20).await;
+    let end = journal.finish("home-10", Verdict::NeedsOperator, "lost", Timestamp(9)).await;
+    end.unwrap();
+    let newest = journal.newest(&name("home")).await.unwrap().unwrap();
+    assert_eq!((newest.id.as_str(), newest.plan), ("home-10", plan("home")));
+    assert_eq!(journal.newest(&name("none")).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn only_rollouts_without_a_verdict_are_open() {
     let state = tempdir().unwrap();
     let journal = Journal::open(state.path()).await.unwrap();

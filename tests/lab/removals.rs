@@ -7,6 +7,9 @@ use gitsync_lab::{HostSpec, Spec, Truth};
 use crate::changes::{GATEWAY, exposed, process};
 use crate::stage::Stage;
 
+/// What a daemon needs for a look or two.
+const SOON: Duration = Duration::from_secs(20);
+
 /// A container with a volume and a folder of its own.
 fn stored(host: &str, port: u16, version: &str, more: &str) -> String {
     format!(
@@ -147,14 +150,22 @@ fn removing_too_much_or_everything_stops_before_anything_happens() {
     nothing_happened(1, "the release is empty, but the nodes run 4 units");
     stage.remove("nodes/h1.yaml");
     stage.commit("the node too");
-    nothing_happened(0, "0 to create, 0 to change, 0 to remove");
+    let guard = "no longer has any node, and at its last rollout (stage-1) it had h1";
+    nothing_happened(1, guard);
+    // A daemon that finds the same says so once, however often it looks, and changes nothing either.
+    let daemon = stage.daemon();
+    daemon.wait_for(0, guard, SOON);
+    let mark = daemon.mark();
+    stage.until(SOON, "three more looks", || {
+        let looks = daemon.log().split_off(mark).matches("looked at the repository").count();
+        if looks >= 3 { Ok(()) } else { Err(format!("{looks} looks")) }
+    });
+    assert_eq!(daemon.log().matches(guard).count(), 1, "{}", daemon.log());
     stage.remove("fleet.yaml");
     stage.commit("nothing at all");
-    nothing_happened(2, "fleet.yaml");
-    // A daemon that finds the same says so once, and changes nothing either.
-    let daemon = stage.daemon();
-    daemon.wait_for(0, "fleet.yaml", Duration::from_secs(20));
+    daemon.wait_for(mark, "fleet.yaml", SOON);
     assert_eq!(daemon.stop(), Some(0));
+    nothing_happened(2, "fleet.yaml");
     before.same(&Truth::of(&stage.lab).unwrap()).unwrap();
 }
 

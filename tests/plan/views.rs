@@ -133,6 +133,23 @@ fn no_change_says_so_in_one_line() {
 }
 
 #[test]
+fn without_nodes_or_answers_nothing_is_said_about_what_they_run() {
+    let words = |scene: Scene| human(&scene.plan(), &Filter::default(), false);
+    let text = words(scene([], []));
+    assert!(text.contains("Nobody was asked: this fleet has no nodes.\n"), "{text}");
+    let units = || [unit("a/service.x", "1"), unit("b/service.x", "1")];
+    let mut half = scene(units(), units());
+    half.unreachable("b");
+    half.nodes.get_mut(&name("b")).unwrap().optional = true;
+    let text = human(&half.plan(), &Filter::default(), false);
+    assert!(text.contains("Nothing changes: the nodes that answer run this release.\n"), "{text}");
+    half.unreachable("a");
+    half.nodes.get_mut(&name("a")).unwrap().optional = true;
+    let text = words(half);
+    assert!(text.contains("Nothing changes: no node answers.\n"), "{text}");
+}
+
+#[test]
 fn a_reason_of_several_lines_keeps_every_view_in_shape() {
     let reason = "the key is another one\nIt offers this. Write\n  key: \"a\"\u{1b}[2J\r- vps1/x";
     let mut scene = scene([], [unit("a/service.x", "1"), unit("b/service.x", "1")]);

@@ -23,13 +23,23 @@ pub fn human(plan: &Plan, filter: &Filter, color: bool) -> String {
         page.wave(wave, number + 1, count, filter);
     }
     if plan.is_empty() && plan.refusals.is_empty() {
-        page.line("Nothing changes: the nodes run this release.\n");
+        page.line(&format!("{}\n", unchanged(plan)));
     }
     page.notes("Warnings", &plan.warnings, filter, AnsiColor::Yellow);
     page.notes("Refused", &plan.refusals, &Filter::default(), AnsiColor::Red);
     let summary = words::summary(plan, filter);
     page.line(&page.styled(Style::new().bold(), &summary));
     page.text
+}
+
+/// Why there is nothing to do: only nodes that were asked and answered are known to run a release.
+fn unchanged(plan: &Plan) -> &'static str {
+    match (plan.nodes.is_empty(), plan.skipped.is_empty()) {
+        (true, true) => "Nobody was asked: this fleet has no nodes.",
+        (true, false) => "Nothing changes: no node answers.",
+        (false, true) => "Nothing changes: the nodes run this release.",
+        (false, false) => "Nothing changes: the nodes that answer run this release.",
+    }
 }
 
 fn named(filter: &Filter, node: &str) -> bool {
