@@ -52,7 +52,7 @@ impl Apply {
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.path, &wanted, &settings, &mut asked).await?;
         asked.let_go(&journal).await?;
-        asked.expect_nodes(&wanted.fleet, &journal).await?;
+        asked.remember(&wanted.fleet, &journal).await?;
         let survey = survey(&wanted.fleet, wanted.release, asked, self.allow_no_rollback).await;
         self.roll_out(global, &conductor, survey).await
     }

@@ -76,7 +76,7 @@ impl PlanCommand {
         let allow = self.allow_no_rollback;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.place.path, &wanted, &settings, &mut asked).await?;
-        asked.expect_nodes(&wanted.fleet, &global.reader(&settings).await?).await?;
+        asked.remember(&wanted.fleet, &global.reader(&settings).await?).await?;
         let Survey { plan, .. } = survey(&wanted.fleet, wanted.release, asked, allow).await;
         Ok(plan)
     }

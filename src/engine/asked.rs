@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::journal::{Journal, JournalError};
-use crate::model::{Fleet, Name, Node, NodeState, Observed, Plan, Warning};
+use crate::journal::{Journal, JournalError, Past};
+use crate::model::{Fleet, Name, Node, NodeState, Observed, Plan, Verdict, Warning};
 
 use super::goods;
 use super::nodes::Nodes;
+
+/// The code of the warning that the newest rollout needs an operator.
+pub(super) const UNSETTLED: &str = "needs-operator";
 
 /// Nodes and what they said.
 pub struct Asked {
@@ -39,17 +42,19 @@ impl Asked {
         Ok(())
     }
 
-    /// Refuses a fleet without nodes that had some when this controller last rolled it out: nobody is left to say
-    /// what still runs, and an empty answer is not "nothing is wanted".
-    pub async fn expect_nodes(
-        &mut self,
-        fleet: &Fleet,
-        journal: &Journal,
-    ) -> Result<(), JournalError> {
+    /// Adds what the fleet's newest rollout of this controller has to say about the next one.
+    ///
+    /// One that needed an operator is warned about. A fleet without nodes that had some then is refused: nobody is
+    /// left to say what still runs, and an empty answer is not "nothing is wanted".
+    pub async fn remember(&mut self, fleet: &Fleet, journal: &Journal) -> Result<(), JournalError> {
+        let Some(last) = journal.newest(&fleet.name).await? else { return Ok(()) };
+        if last.verdict == Some(Verdict::NeedsOperator) {
+            self.warnings.push(unsettled(&last));
+        }
         if fleet.nodes.is_empty()
-            && let Some(last) = journal.newest(&fleet.name).await?
+            && let Some(record) = journal.load(&last.id).await?
         {
-            self.refusals.extend(no_nodes(&last.id, &last.plan));
+            self.refusals.extend(no_nodes(&record.id, &record.plan));
         }
         Ok(())
     }
@@ -83,6 +88,12 @@ impl Asked {
         }
         self.nodes.join(gone);
     }
+}
+
+fn unsettled(last: &Past) -> Warning {
+    let reason = last.reason.as_deref().unwrap_or_default();
+    let message = format!("rollout {} needs an operator: {reason}", last.id);
+    Warning { code: UNSETTLED.to_owned(), message, unit: None }
 }
 
 fn no_nodes(rollout: &str, plan: &Plan) -> Option<Warning> {

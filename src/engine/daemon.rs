@@ -296,7 +296,7 @@ impl Daemon {
         let mut asked = Asked::ask(&fleet.name, nodes).await;
         self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
         asked.let_go(&self.journal).await?;
-        asked.expect_nodes(fleet, &self.journal).await?;
+        asked.remember(fleet, &self.journal).await?;
         let survey = survey(fleet, release, asked, false).await;
         let asleep = !survey.plan.skipped.is_empty();
         if let Err(refusal) = gate(&survey.plan, &survey.observed, false) {

@@ -78,7 +78,8 @@ fn joined(refusals: &[Warning]) -> String {
 fn hint(code: &str) -> &'static str {
     match code {
         "unreachable" => {
-            "bring the node back, or mark it `optional: true` when it may sleep; nothing was changed"
+            "bring the node back, mark it `optional: true` when it may sleep, or take its file out of nodes/ when \
+             it is gone for good; nothing was changed"
         }
         "no-way-back" => "pass --allow-no-rollback to change it all the same",
         "too-many-removals" => "raise rollout.prune.max_removals in fleet.yaml if this is meant",

@@ -13,7 +13,7 @@ use crate::plan;
 use crate::probe::{self, Target};
 use crate::rollout::Rollout;
 
-use super::asked::Asked;
+use super::asked::{Asked, UNSETTLED};
 use super::drive::{DriveError, Driven, Stop, drive, replay};
 use super::execute::Work;
 use super::nodes::Nodes;
@@ -55,8 +55,10 @@ pub async fn survey(
         allow_no_rollback,
         controller: None,
     });
-    plan.warnings.extend(warnings);
     plan.refusals.extend(refusals);
+    // What an earlier rollout left is settled when there is nothing to do.
+    let settled = plan.is_empty() && plan.refusals.is_empty();
+    plan.warnings.extend(warnings.into_iter().filter(|one| !settled || one.code != UNSETTLED));
     Survey { release, observed, nodes, routes: probe::routes(fleet), plan, released }
 }
 

@@ -231,15 +231,14 @@ impl Journal {
     }
 
     /// The newest rollout of a fleet, however it ended; none when it never had one.
-    pub async fn newest(&self, fleet: &Name) -> Result<Option<RolloutRecord>, JournalError> {
-        let query = "SELECT id FROM rollouts WHERE fleet = ? ORDER BY number DESC LIMIT 1";
-        let query = sqlx::query_scalar(query).bind(fleet.as_str());
-        let id: Option<String> =
-            query.fetch_optional(&self.pool).await.map_err(|error| self.failed(error, ""))?;
-        match id {
-            Some(id) => self.load(&id).await,
-            None => Ok(None),
-        }
+    pub async fn newest(&self, fleet: &Name) -> Result<Option<Past>, JournalError> {
+        let query = sqlx::query(
+            "SELECT id, fleet, kind, commit_id, changes, holder, started, ended, verdict, reason \
+             FROM rollouts WHERE fleet = ? ORDER BY number DESC LIMIT 1",
+        );
+        let row = query.bind(fleet.as_str()).fetch_optional(&self.pool).await;
+        let row = row.map_err(|error| self.failed(error, ""))?;
+        row.map(|row| self.past(&row, "")).transpose()
     }
 
     /// The newest rollouts, newest first.

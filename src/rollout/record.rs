@@ -1,7 +1,7 @@
 //! The one transition table: an outcome comes in, nodes and steps move, and what happened is told.
 
 use crate::event::{Event, Happening};
-use crate::model::{Effect, Failure, FailureKind, Outcome, OutcomeResult, Timestamp};
+use crate::model::{Effect, Failure, FailureKind, Name, Outcome, OutcomeResult, Timestamp};
 
 use super::state::{CONFIRM_RETRIES, RETRIES, sentence};
 use super::{IllegalMove, NodeProgress, Phase, Rollout, StepState, Trouble};
@@ -195,7 +195,10 @@ impl Rollout {
             return;
         }
         self.nodes[node].enter(NodeProgress::Unheard);
-        let message = format!("did not take the decision: {}", failure.message);
+        let mut message = format!("did not take the decision: {}", failure.message);
+        if failure.kind == FailureKind::Transport {
+            message.push_str(&remedy(&self.nodes[node].name));
+        }
         self.trouble_on(node, message);
         self.tell_failed(None, Some(self.nodes[node].name.clone()), &failure, told);
     }
@@ -230,8 +233,8 @@ impl Rollout {
         let putting = self.steps[step].state == StepState::PuttingBack;
         let lost = failure.kind == FailureKind::Transport;
         let leased = self.plan.policy.dead_man.is_some();
-        let node = self.node_of(step).filter(|_| putting && lost && leased);
-        if let Some(node) = node.filter(|node| self.nodes[*node].optional) {
+        let node = self.node_of(step).filter(|_| putting && lost);
+        if let Some(node) = node.filter(|node| leased && self.nodes[*node].optional) {
             self.leave(node, &failure.message, told);
         } else if !putting && !lost && self.doubt(step, told.at) {
             self.tell_failed(Some(self.steps[step].unit.clone()), None, &failure, told);
@@ -245,9 +248,11 @@ impl Rollout {
         let what = if putting { "could not be put back" } else { "was put back but is not good" };
         let mut message = format!("{what}: {}", failure.message);
         if let Some(node) = lost {
-            // Not told that the rollout is over: the node's own lease then restores what we could not.
-            self.nodes[node].enter(NodeProgress::Unheard);
-            message.push_str(" (the node restores itself when its lease lapses)");
+            message.push_str(&remedy(&self.nodes[node].name));
+            if self.plan.policy.dead_man.is_some() {
+                // Not told that the rollout is over: a node that still has its lease restores what we could not.
+                self.nodes[node].enter(NodeProgress::Unheard);
+            }
         }
         self.steps[step].enter(StepState::Stuck, told.at);
         self.trouble(step, message.clone());
@@ -300,12 +305,14 @@ impl Rollout {
     }
 }
 
-fn retrying(
-    node: crate::model::Name,
-    failure: &Failure,
-    until: Option<Timestamp>,
-    told: &mut Told,
-) -> bool {
+/// What to do about a required node that was lost with something of this rollout on it.
+fn remedy(node: &Name) -> String {
+    format!(
+        " (when {node} is back, the next rollout puts it right; if it is gone for good, take its file out of nodes/)"
+    )
+}
+
+fn retrying(node: Name, failure: &Failure, until: Option<Timestamp>, told: &mut Told) -> bool {
     let Some(until) = until else { return false };
     told.tell(Happening::Retrying { node, message: failure.message.clone(), until });
     true

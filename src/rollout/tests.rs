@@ -298,6 +298,9 @@ fn a_lost_node_is_tried_three_times_then_everything_reachable_is_put_back() {
     assert_eq!(run.finish(), ["put-back a/service.x", "probe-back a/service.x", "abandon a"]);
     assert_eq!(run.verdict(), Some(Verdict::NeedsOperator));
     assert!(run.rollout.reason().contains("b/service.y could not be put back"));
+    let remedy =
+        "when b is back, the next rollout puts it right; if it is gone for good, take its file";
+    assert!(run.rollout.reason().contains(remedy), "{}", run.rollout.reason());
     assert_eq!(run.rollout.quarantine(), None, "a lost node says nothing about the content");
 }
 
@@ -475,6 +478,7 @@ fn a_required_node_that_never_hears_the_decision_is_named() {
     run.finish();
     assert_eq!(run.verdict(), Some(Verdict::NeedsOperator));
     assert!(run.rollout.reason().contains("a/service.x did not take the decision"));
+    assert!(run.rollout.reason().contains("when a is back, the next rollout puts it right"));
     assert_eq!(run.rollout.troubles().len(), 1);
 }
 

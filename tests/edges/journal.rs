@@ -128,7 +128,7 @@ async fn the_newest_rollout_is_the_fleet_s_own_however_it_ended() {
     let end = journal.finish("home-10", Verdict::NeedsOperator, "lost", Timestamp(9)).await;
     end.unwrap();
     let newest = journal.newest(&name("home")).await.unwrap().unwrap();
-    assert_eq!((newest.id.as_str(), newest.plan), ("home-10", plan("home")));
+    assert_eq!((newest.id.as_str(), newest.verdict), ("home-10", Some(Verdict::NeedsOperator)));
     assert_eq!(journal.newest(&name("none")).await.unwrap(), None);
 }
 

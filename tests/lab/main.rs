@@ -18,6 +18,7 @@ mod failover;
 mod files;
 mod journals;
 mod links;
+mod lost;
 mod machines;
 mod pair;
 mod plain;

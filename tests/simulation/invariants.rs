@@ -190,9 +190,13 @@ fn wholly_one(run: &mut Run<'_>, step: &Step, verdict: Verdict) {
         Verdict::NeedsOperator => old || named,
     };
     let reason = run.rollout.reason();
-    let promised = run.rollout.troubles().iter().any(|trouble| {
-        trouble.unit.as_ref() == Some(&step.unit) && trouble.message.contains("restores itself")
-    });
+    let leased = run.rollout.plan().policy.dead_man.is_some();
+    let promised = leased
+        && run.rollout.troubles().iter().any(|trouble| {
+            let lost = ["could not be put back", "is back, the next rollout puts it right"];
+            let lost = lost.iter().all(|words| trouble.message.contains(words));
+            trouble.unit.as_ref() == Some(&step.unit) && lost
+        });
     if promised && !old {
         let there = run.world.unit(&step.unit);
         let what = format!("{}: {there:?}", step.unit);
