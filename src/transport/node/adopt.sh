@@ -7,9 +7,9 @@ compose_containers() {
     docker ps -a --no-trunc --filter "label=com.docker.compose.project=$m_project" \
         --format '{{.ID}} {{.Label "gitsync.fleet"}}/{{.Label "gitsync.unit"}} {{.Names}}' \
         >"$work/containers" 2>"$work/docker" || { docker_silent; return 1; }
-    found_ids >"$work/found"
-    foreign=$(awk -v ours="$fleet/$unit" 'part == "found" { found[$1] = 1; next }
-        $2 != ours && !($1 in found) { print $3 }' part=found "$work/found" part=all "$work/containers" | tr '\n' ' ')
+    taken_ids >"$work/taken"
+    foreign=$(awk -v ours="$fleet/$unit" 'part == "taken" { taken[$1] = 1; next }
+        $2 != ours && !($1 in taken) { print $3 }' part=taken "$work/taken" part=all "$work/containers" | tr '\n' ' ')
 }
 
 # compose_ours: refuse a project that runs containers of others, unless they are taken over.
@@ -85,24 +85,24 @@ stack_return() {
     done <"$unit_dir/stack"
 }
 
-# --- containers as they were found: a stack whose files are equal to the fleet's runs on untouched. Its containers lack our
-# labels; $unit_dir/found has the blob of the override that names those, then their ids.
+# --- containers taken over as they ran: a stack whose files are equal to the fleet's runs on untouched. Its containers lack our
+# labels; $unit_dir/taken has the blob of the override that names those, then their ids.
 
 override=gitsync.override.yaml
 
-# found_ids: ids of the containers that were taken over as they are; some may be gone by now.
-found_ids() {
-    [ ! -s "$unit_dir/found" ] || sed 1d "$unit_dir/found"
+# taken_ids: ids of the containers that were taken over as they are; some may be gone by now.
+taken_ids() {
+    [ ! -s "$unit_dir/taken" ] || sed 1d "$unit_dir/taken"
 }
 
-# unit_containers [FILTER…]: ids of the loaded unit's containers, by label and as found, in $work/ids.
+# unit_containers [FILTER…]: ids of the loaded unit's containers, by label and taken over, in $work/ids.
 unit_containers() {
     docker ps -q --no-trunc --filter "label=gitsync.fleet=$fleet" --filter "label=gitsync.unit=$unit" "$@" \
         >"$work/ids" 2>"$work/docker" </dev/null || return 1
-    [ -s "$unit_dir/found" ] || return 0
-    found_ids >"$work/found"
+    [ -s "$unit_dir/taken" ] || return 0
+    taken_ids >"$work/taken"
     docker ps -q --no-trunc --filter "label=com.docker.compose.project=$m_project" "$@" 2>"$work/docker" </dev/null |
-        grep -x -F -f "$work/found" >>"$work/ids" || :
+        grep -x -F -f "$work/taken" >>"$work/ids" || :
 }
 
 # override_blob DIGEST: the content that the manifest adds to people's own files.
@@ -114,32 +114,32 @@ override_blob() {
     }'
 }
 
-# found_stays DIGEST FROM: takes the project over as it runs, when compose itself would leave it alone but for our labels:
+# taken_stays DIGEST FROM: takes the project over as it runs, when compose itself would leave it alone but for our labels:
 # at the takeover, and as long as what we add is the same.
-found_stays() {
-    found_override=$(override_blob "$1")
-    [ -n "$found_override" ] && [ -s "$work/containers" ] || return 1
-    if [ -s "$unit_dir/found" ]; then
-        get_line "$unit_dir/found" && [ "$got" = "$found_override" ] || return 1
+taken_stays() {
+    taken_override=$(override_blob "$1")
+    [ -n "$taken_override" ] && [ -s "$work/containers" ] || return 1
+    if [ -s "$unit_dir/taken" ]; then
+        get_line "$unit_dir/taken" && [ "$got" = "$taken_override" ] || return 1
     else
         [ "$2" = - ] && [ -f "$unit_dir/adopt" ] || return 1
     fi
-    found_equal "$1" || return 1
-    { printf '%s\n' "$found_override"; cat "$work/found-now"; } >"$work/found" &&
-        put_file "$unit_dir/found" <"$work/found"
+    taken_equal "$1" || return 1
+    { printf '%s\n' "$taken_override"; cat "$work/taken-now"; } >"$work/taken" &&
+        put_file "$unit_dir/taken" <"$work/taken"
 }
 
-# found_equal DIGEST: whether every service of the loaded manifest runs as people's own files and the images of now say;
-# the ids are left in $work/found-now.
-found_equal() {
+# taken_equal DIGEST: whether every service of the loaded manifest runs as people's own files and the images of now say;
+# the ids are left in $work/taken-now.
+taken_equal() {
     cj_dir=$work cj_without=$override
     compose_job 60 '' "$1" config --hash '*'
-    found_code=$?
+    taken_code=$?
     cj_dir=$unit_dir cj_without='' kind='' why=''
-    [ "$found_code" = 0 ] || return 1
+    [ "$taken_code" = 0 ] || return 1
     awk 'NF == 2 && length($2) == 64' "$work/out" >"$work/hashes"
-    manifest_lines service | while read -r found_service found_kind found_image; do
-        printf '%s %s %s\n' "$found_service" "$found_kind" "$(docker image inspect --format '{{.Id}}' "$found_image" 2>/dev/null </dev/null)"
+    manifest_lines service | while read -r taken_service taken_kind taken_image; do
+        printf '%s %s %s\n' "$taken_service" "$taken_kind" "$(docker image inspect --format '{{.Id}}' "$taken_image" 2>/dev/null </dev/null)"
     done >"$work/wanted-images"
     cut -d ' ' -f 1 "$work/containers" | xargs docker inspect --format '{{with index .Config.Labels "com.docker.compose.service"}}{{.}}{{else}}-{{end}} {{.Id}} {{.Image}} {{.State.Status}} {{with index .Config.Labels "com.docker.compose.config-hash"}}{{.}}{{else}}-{{end}}' \
         >"$work/running" 2>/dev/null
@@ -151,10 +151,10 @@ found_equal() {
         END {
             for (i = 1; i <= n; i++) if (!(want[i] in seen)) other = 1
             exit other
-        }' part=hashes "$work/hashes" part=images "$work/wanted-images" part=running "$work/running" >"$work/found-now"
+        }' part=hashes "$work/hashes" part=images "$work/wanted-images" part=running "$work/running" >"$work/taken-now"
 }
 
-# found_forget: from here on only labels tell what is ours.
-found_forget() {
-    [ ! -f "$unit_dir/found" ] || { rm -f "$unit_dir/found"; fsync_dir "$unit_dir"; }
+# taken_forget: from here on only labels tell what is ours.
+taken_forget() {
+    [ ! -f "$unit_dir/taken" ] || { rm -f "$unit_dir/taken"; fsync_dir "$unit_dir"; }
 }

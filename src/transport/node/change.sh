@@ -111,7 +111,7 @@ return_to_nothing() {
     return_taken=no
     [ ! -s "$unit_dir/kept/index" ] || return_taken=yes
     manifest_load "$return_what" || return 1
-    found_forget
+    taken_forget
     # A host program that others had set up runs on, with their files.
     case $return_taken/$m_runtime in
     yes/host | */none) ;;
@@ -223,7 +223,7 @@ remove_unit() {
     state_load
     if [ "$current" != - ]; then
         has_heir "$current" || remove_runtime "$current" || return 1
-        found_forget
+        taken_forget
         remove_files - || return 1
         made_remove
         rm -f "$unit_dir/node.env"

@@ -234,8 +234,8 @@ compose_activate() {
     cj_dir=$unit_dir
     compose_ours && needs_check || return 1
     images_pin "$1" || return 1
-    if ! found_stays "$1" "$2"; then
-        compose_up "$1" "$2" && found_forget || return 1
+    if ! taken_stays "$1" "$2"; then
+        compose_up "$1" "$2" && taken_forget || return 1
     fi
     kind=
     compose_recreate "$1" && return 0

@@ -7,7 +7,7 @@ verb_observe() {
     observe_record
     : >"$work/dest"
     : >"$work/manifests"
-    : >"$work/found-units"
+    : >"$work/taken-units"
     for observe_dir in "$fleet_dir"/units/*/; do
         [ -d "$observe_dir" ] || continue
         observe_unit "${observe_dir%/}"
@@ -123,7 +123,7 @@ observe_unit() {
         observe_manifest "$p_from"
         observe_manifest "$p_to"
     fi
-    found_ids | sed "s/^/$unit /" >>"$work/found-units"
+    taken_ids | sed "s/^/$unit /" >>"$work/taken-units"
     if [ -f "$unit_dir/process" ]; then
         process_load
         printf 'process %s %s\n' "$process_state" "$k_pid"
@@ -150,10 +150,10 @@ observe_containers() {
         printf 'log docker does not answer: %s\n' "$(one_line "$(tail -n 1 "$work/docker")")"
         return 0
     }
-    sed 's/^[^ ]* //' "$work/found-units" >>"$work/ids"
-    container_states <"$work/ids" | awk 'part == "found" { unit[$2] = $1; next }
+    sed 's/^[^ ]* //' "$work/taken-units" >>"$work/ids"
+    container_states <"$work/ids" | awk 'part == "taken" { unit[$2] = $1; next }
         $1 == "-" && $3 in unit { $1 = unit[$3] }
-        { print "container", $0 }' part=found "$work/found-units" part=all -
+        { print "container", $0 }' part=taken "$work/taken-units" part=all -
 }
 
 observe_manifests() {
