@@ -21,6 +21,8 @@ struct Meta<'a> {
     runtime: Cow<'a, Runtime>,
     artifacts: Vec<MetaArtifact<'a>>,
     commands: Vec<(Moment, Cow<'a, str>)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host_service: Option<Cow<'a, str>>,
     validation: Validation,
     node_env: Cow<'a, BTreeMap<String, AbsPath>>,
     health: Cow<'a, Health>,
@@ -82,6 +84,9 @@ pub fn manifest_text(unit: &Unit) -> String {
     for (key, path) in &unit.node_env {
         line("env", format_args!("{key} {path}"));
     }
+    if let Some(service) = &unit.host_service {
+        line("host-service", format_args!("{service}"));
+    }
     line("validation", format_args!("{}", unit.validation.word()));
     for (command, blob) in unit.commands.iter().zip(&blobs.commands) {
         line("command", format_args!("{} {blob}", command.moment.word()));
@@ -135,6 +140,7 @@ fn meta_json(unit: &Unit, blobs: Blobs<'_>) -> String {
         runtime: Cow::Borrowed(&unit.runtime),
         artifacts: artifacts.map(|(artifact, blob)| meta_artifact(artifact, blob)).collect(),
         commands: commands.map(|(command, blob)| (command.moment, blob)).collect(),
+        host_service: unit.host_service.as_deref().map(Cow::Borrowed),
         validation: unit.validation,
         node_env: Cow::Borrowed(&unit.node_env),
         health: Cow::Borrowed(&unit.health),
@@ -177,6 +183,7 @@ pub fn unit_from_manifest(text: &str) -> Option<Unit> {
             .into_iter()
             .map(|(moment, blob)| Command { moment, content: Content::OnNode(blob.into_owned()) })
             .collect(),
+        host_service: meta.host_service.map(Cow::into_owned),
         validation: meta.validation,
         node_env: meta.node_env.into_owned(),
         health: meta.health.into_owned(),
@@ -226,6 +233,7 @@ mod tests {
                 Command { moment: Moment::Start, content: Content::Bytes(b"run\n".to_vec()) },
                 Command { moment: Moment::Stop, content: Content::OnNode("ab".repeat(32)) },
             ],
+            host_service: None,
             validation: Validation::Staged,
             node_env: [("TOKEN".to_owned(), path("/etc/token"))].into(),
             health: Health {

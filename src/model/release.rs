@@ -294,6 +294,8 @@ pub struct Unit {
     pub artifacts: Vec<Artifact>,
     /// Its commands, sorted by moment, one each.
     pub commands: Vec<Command>,
+    /// The service of the node's own that its commands move, as systemd knows it: it is put back as it was found.
+    pub host_service: Option<String>,
     /// When native validation runs.
     pub validation: Validation,
     /// Environment variables whose values are files of the node.

@@ -168,6 +168,7 @@ impl Laid<'_> {
         let command = |moment, body: &str| program(moment, &variables, body);
         let plain = |moment, body: &str| program(moment, &[("service", service)], body);
         unit.runtime = Runtime::Host;
+        unit.host_service = Some(service.to_owned());
         unit.validation = Validation::Staged;
         unit.commands = vec![
             command(Moment::Validate, include_str!("../../templates/caddy-validate.sh")),

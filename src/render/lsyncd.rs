@@ -59,6 +59,7 @@ pub(super) fn unit(
     let text = templates.lsyncd(&context).map_err(|problem| vec![problem])?;
     let mut unit = super::blank(fleet, &UnitId::sync(&node.name), &directory, &health());
     unit.runtime = Runtime::Host;
+    unit.host_service = Some("lsyncd".to_owned());
     unit.validation = Validation::Staged;
     unit.commands = commands(file.as_str());
     unit.artifacts.push(artifact(file, text));

@@ -147,6 +147,7 @@ fn blank(fleet: &Fleet, id: &UnitId, directory: &AbsPath, health: &Health) -> Un
         runtime: Runtime::Files,
         artifacts: Vec::<Artifact>::new(),
         commands: Vec::new(),
+        host_service: None,
         validation: Validation::None,
         node_env: BTreeMap::new(),
         health: health.clone(),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::model::{AbsPath, sha256_hex};
 
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
     include_str!("node/base.sh"),
     include_str!("node/header.sh"),
     include_str!("node/manifest.sh"),
@@ -14,6 +14,7 @@ const PARTS: [&str; 16] = [
     include_str!("node/process.sh"),
     include_str!("node/compose.sh"),
     include_str!("node/adopt.sh"),
+    include_str!("node/found.sh"),
     include_str!("node/runtime.sh"),
     include_str!("node/record.sh"),
     include_str!("node/prepare.sh"),

@@ -225,3 +225,51 @@ fn a_caddyfile_written_by_hand_is_refused_returns_when_a_takeover_fails_and_is_o
     stage.apply();
     assert_eq!(stage.text(&stage.target("h1", 80, "web.test"), "/"), "1");
 }
+
+#[test]
+fn a_caddy_that_was_off_is_off_again_when_its_first_rollout_fails_and_runs_again_if_it_ran() {
+    let Some(stage) = Stage::new("adopting-off", &Spec::of(1, HostSpec::systemd)) else { return };
+    stage.quick();
+    stage.put_app(&["h1"]);
+    let h1 = stage.host("h1");
+    h1.write("/etc/caddy/Caddyfile", CADDYFILE).unwrap();
+    h1.write("/srv/welcome/motd", "welcome\n").unwrap();
+    h1.sh("systemctl disable --now caddy 2>&1; /lab/busybox httpd -p 8888 -h /srv").unwrap();
+    motd(&stage);
+    let gateway = "proxy: caddy\non: [h1]\nrun: systemd\nadopt: true\n";
+    let web = exposed("web", process("h1", "1", 9000));
+    let ask = "systemctl is-active caddy; systemctl is-enabled caddy; :";
+    let fails = |number: usize| {
+        let before = Truth::of(&stage.lab).unwrap();
+        let found = h1.sh(ask).unwrap();
+        stage.write("services/web.yaml", &web);
+        stage.write("gateways/edge.yaml", &format!("{gateway}listen: {{ http: 8888 }}\n"));
+        stage.write("files/number", &number.to_string());
+        stage.commit("a gateway on a port that is taken");
+        stage.run(&["apply", "--yes"]).exits(3).says("rolled_back: h1/gateway.edge");
+        assert_eq!(h1.sh(ask).unwrap(), found);
+        before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap();
+        stage.run(&["retry", "--all"]);
+    };
+    // Installed and off; then only chosen to start with the host.
+    assert_eq!(h1.sh(ask).unwrap(), "inactive\ndisabled");
+    fails(1);
+    h1.sh("systemctl enable caddy 2>&1").unwrap();
+    assert_eq!(h1.sh(ask).unwrap(), "inactive\nenabled");
+    fails(2);
+
+    // Taken over for good while it runs, and given back: their file, and their site.
+    h1.sh("systemctl disable caddy 2>&1; systemctl start caddy").unwrap();
+    stage.write("gateways/edge.yaml", &format!("{gateway}listen: {{ http: 80 }}\n"));
+    stage.commit("a gateway");
+    stage.apply();
+    assert_eq!(stage.text(&stage.target("h1", 80, "web.test"), "/"), "1");
+    assert_eq!(h1.sh(ask).unwrap(), "active\nenabled");
+    stage.remove("services/web.yaml");
+    stage.remove("gateways/edge.yaml");
+    stage.commit("no gateway");
+    stage.apply();
+    assert_eq!(h1.read("/etc/caddy/Caddyfile").unwrap(), CADDYFILE);
+    assert_eq!(h1.sh(ask).unwrap(), "active\ndisabled");
+    assert_eq!(stage.text(&stage.target("h1", 80, "hand.test"), "/"), "by hand");
+}

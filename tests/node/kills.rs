@@ -6,6 +6,7 @@ use std::time::Duration;
 use gitsync::model::{Moment, Unit};
 use gitsync::transport::{Channel, LocalChannel, Scripted, Transport, TransportError};
 
+use crate::found::{hosted, service, theirs};
 use crate::lab::{Lab, Shell, block_on, command};
 
 /// Builtins that only look or set variables: being killed before one is being killed before the next command.
@@ -198,6 +199,35 @@ fn a_first_change_killed_anywhere_leaves_nothing_after_a_put_back() {
             killed(&lab.killed_at(at), "change", &request).await;
             lab.put_back(2, &new, None).await.unwrap();
             assert_eq!(lab.tree(), before, "killed before command {at}");
+        }
+    });
+}
+
+#[test]
+fn a_service_that_a_killed_change_touched_is_as_it_was_found_after_a_put_back() {
+    in_both_shells(async |shell| {
+        let lab = Lab::new(shell);
+        service(&lab, "inactive", "disabled");
+        theirs(&lab);
+        let unit = hosted(&lab, "ours\n");
+        let before = lab.tree();
+        lab.prepare(2, &[(&unit, None)]).await.unwrap();
+        lab.count_commands(shell);
+        let request = request_bytes(&lab, &unit, None);
+        for verb in ["change", "put-back"] {
+            lab.change(2, &unit, None).await.unwrap();
+            let moments = moments(&lab, shell, verb, &request).await;
+            for at in moments {
+                lab.put_back(2, &unit, None).await.unwrap();
+                if verb == "put-back" {
+                    lab.change(2, &unit, None).await.unwrap();
+                }
+                killed(&lab.killed_at(at), verb, &request).await;
+                // A second attempt finds the service as the first one left it.
+                lab.change(2, &unit, None).await.unwrap();
+                lab.put_back(2, &unit, None).await.unwrap();
+                assert_eq!(lab.tree(), before, "{shell:?}, {verb} killed before command {at}");
+            }
         }
     });
 }

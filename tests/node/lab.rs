@@ -283,6 +283,7 @@ impl Lab {
             runtime: Runtime::Files,
             artifacts,
             commands: Vec::new(),
+            host_service: None,
             validation: Validation::None,
             node_env: BTreeMap::new(),
             health: health(vec![Check::Running]),

@@ -2,6 +2,7 @@
 
 mod compose;
 mod contents;
+mod found;
 mod kills;
 mod lab;
 mod process;

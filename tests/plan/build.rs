@@ -59,6 +59,7 @@ pub fn unit(text: &str, version: &str) -> Unit {
         witness: Duration::ZERO,
         rollback: Rollback::Auto,
         adopt: false,
+        host_service: None,
         about: BTreeMap::new(),
         fleet: name("homelab"),
         id,

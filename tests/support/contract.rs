@@ -62,6 +62,7 @@ impl Story<'_> {
             witness: Duration::ZERO,
             rollback: Rollback::Auto,
             adopt: false,
+            host_service: None,
             about: BTreeMap::new(),
             fleet: self.fleet.clone(),
         }

@@ -34,6 +34,7 @@ begin() {
     if [ "$2" != - ] && { [ "$p_rollout" != "$rollout" ] || [ "$p_to" != "$2" ]; }; then
         keep_foreign "$2" || return 1
     fi
+    service_record "$1" "$2" || return 1
     if [ "$p_rollout" != "$rollout" ] || [ "$p_from" != "$1" ] || [ "$p_to" != "$2" ]; then
         pending_write "$1" "$2" || return 1
     fi
@@ -99,6 +100,7 @@ return_to() {
     else
         activate "$1" "$2" || return 1
     fi
+    service_return "$1" || return 1
     state_set current "$1" || return 1
     state_set previous "$p_previous"
 }
@@ -112,21 +114,23 @@ return_to_nothing() {
     [ ! -s "$unit_dir/kept/index" ] || return_taken=yes
     manifest_load "$return_what" || return 1
     taken_forget
-    # A host program that others had set up runs on, with their files.
+    # A host program that others had set up runs on, with their files, if it ran.
+    [ "$m_runtime" = host ] && service_ran "$m_service" || return_taken=no
     case $return_taken/$m_runtime in
-    yes/host | */none) ;;
+    yes/* | */none) ;;
     *) remove_runtime "$return_what" || return 1 ;;
     esac
     remove_files - || return 1
     made_remove
     rm -f "$unit_dir/node.env"
     stack_return || return 1
-    if [ "$return_taken/$m_runtime" = yes/host ] && [ -n "$m_activate" ]; then
+    if [ "$return_taken" = yes ] && [ -n "$m_activate" ]; then
         # Whatever it says: it may be what failed.
         program_returned=yes
         program "$unit_dir" "$limit" activate "$m_activate" || kind='' why=''
         program_returned=
     fi
+    service_return - || return 1
     state_set current - && state_set previous -
 }
 
@@ -222,11 +226,16 @@ remove_unit() {
     cj_dir=$unit_dir
     state_load
     if [ "$current" != - ]; then
-        has_heir "$current" || remove_runtime "$current" || return 1
+        remove_heir=yes
+        has_heir "$current" || { remove_heir=no; remove_runtime "$current"; } || return 1
         taken_forget
         remove_files - || return 1
         made_remove
         rm -f "$unit_dir/node.env"
+        if [ "$remove_heir" = no ] && [ -s "$unit_dir/kept/index" ]; then
+            # Whatever it says: the decision stands, and the program and its files are others' again.
+            service_return - || kind='' why=''
+        fi
         state_set previous "$current" && state_set current - || return 1
     fi
     pending_clear

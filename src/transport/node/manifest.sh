@@ -10,7 +10,7 @@ manifest_path() {
 manifest_load() {
     m_digest=$1
     m_file=$unit_dir/$1.manifest
-    m_runtime=none m_directory=/ m_project='' m_validation=none
+    m_runtime=none m_directory=/ m_project='' m_service='' m_validation=none
     m_validate='' m_activate='' m_stop='' m_start='' m_reload='' m_remove='' m_logs=''
     [ "$1" = - ] && { m_file=/dev/null; return 0; }
     [ -f "$m_file" ] || { bad refused "$unit: the manifest $1 is not on the node" || return 1; }
@@ -20,6 +20,7 @@ manifest_load() {
         'runtime '*) m_runtime=$m_value ;;
         'directory '*) m_directory=$m_value ;;
         'project '*) m_project=$m_value ;;
+        'host-service '*) m_service=$m_value ;;
         'validation '*) m_validation=$m_value ;;
         'command '*) manifest_command "${m_value%% *}" "${m_value#* }" ;;
         'file '*) break ;;
@@ -121,7 +122,7 @@ state_set() {
 }
 
 pending_clear() {
-    kept_settle || bad node "cannot write below $root: is the disk full?" || return 1
+    kept_settle && service_settle || bad node "cannot write below $root: is the disk full?" || return 1
     rm -f "$unit_dir/pending" "$unit_dir/adopt" "$unit_dir/stack"
     fsync_dir "$unit_dir"
 }
