@@ -143,10 +143,13 @@ verb_put_back() {
     finish_ok
 }
 
-# put_back FROM TO: nothing when the rollout never touched the unit.
+# put_back FROM TO: nothing when the rollout never touched the unit, or put it back already.
 put_back() {
     if [ -z "$p_rollout" ]; then
-        [ "$current" != "$1" ] || return 0
+        if [ "$current" = "$1" ]; then
+            unit_settle
+            return
+        fi
         pending_write "$1" "$2" || return 1
     fi
     return_to "$1" "$2" || return 1

@@ -26,6 +26,7 @@ service_runs() {
 # service_record FROM TO: how the host's service is found, before the unit's first touch of it. What a pending change
 # may have touched is no longer as it was found: what was written down before it counts.
 service_record() {
+    [ -n "$p_rollout" ] || service_settle || return 1
     manifest_load "$2" || return 1
     [ -n "$m_service" ] || return 0
     for record_digest in "$1" "$current" "$p_from" "$p_to" $p_also; do

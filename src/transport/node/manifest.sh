@@ -121,8 +121,15 @@ state_set() {
     fi
 }
 
+# pending_clear: the change is over first, and only then what it had written down goes: a kill in between must not leave
+# a change whose way back is gone.
 pending_clear() {
-    kept_settle && service_settle || bad node "cannot write below $root: is the disk full?" || return 1
     rm -f "$unit_dir/pending" "$unit_dir/adopt" "$unit_dir/stack"
     fsync_dir "$unit_dir"
+    unit_settle
+}
+
+# unit_settle: nothing is pending, and what only a pending change needs goes.
+unit_settle() {
+    kept_settle && service_settle || bad node "cannot write below $root: is the disk full?"
 }
