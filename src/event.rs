@@ -41,6 +41,11 @@ pub enum Happening {
         /// Which.
         node: Name,
     },
+    /// Preparing a node is no longer waited for: the rollout was asked to stop, and nothing on the node was touched.
+    GivenUp {
+        /// Which.
+        node: Name,
+    },
     /// A wave begins, counted from 1.
     WaveStarted {
         /// Which.

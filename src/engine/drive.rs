@@ -22,7 +22,7 @@ pub enum Stop {
     No,
     /// Put everything back (the first Ctrl-C).
     PutBack,
-    /// Finish what is under way, then leave; a later start goes on from there (SIGTERM).
+    /// Finish what is under way and moves a node, then leave; a later start goes on from there (SIGTERM).
     Pause,
     /// Leave at once; a later start goes on from there.
     Leave,
@@ -108,22 +108,37 @@ pub async fn drive(
                 if matches!(wish, Stop::Leave | Stop::PutBackLater) {
                     return Ok(Driven::Left);
                 }
+                if wish == Stop::Pause {
+                    // It can pull images for half an hour, and whoever goes on begins it again.
+                    abort(&mut loops.begun, prepares);
+                }
                 asked = wish;
             }
         }
     }
 }
 
-/// Gives up probes that nobody waits for any more: asking changes nothing, so there is nothing to wait for.
+/// Gives up probes and prepares that nobody waits for any more: neither touches what runs, so there is nothing to wait
+/// for.
 fn give_up(begun: &mut BTreeMap<Effect, AbortHandle>, due: &[Effect]) {
-    begun.retain(|effect, handle| {
+    abort(begun, |effect| {
         let asks = matches!(essence(effect), Effect::Probe { .. } | Effect::ProbeBack { .. });
-        let over = asks && !due.contains(effect);
+        (asks || prepares(effect)) && !due.contains(effect)
+    });
+}
+
+fn abort(begun: &mut BTreeMap<Effect, AbortHandle>, which: impl Fn(&Effect) -> bool) {
+    begun.retain(|effect, handle| {
+        let over = which(effect);
         if over {
             handle.abort();
         }
         !over
     });
+}
+
+fn prepares(effect: &Effect) -> bool {
+    matches!(essence(effect), Effect::Prepare { .. })
 }
 
 struct Loop<'a> {

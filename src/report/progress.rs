@@ -104,6 +104,7 @@ fn node(what: &Happening) -> Option<&Name> {
         | Happening::Prepared { node }
         | Happening::Retrying { node, .. }
         | Happening::Confirmed { node }
+        | Happening::GivenUp { node }
         | Happening::Abandoned { node } => Some(node),
         Happening::Changing { unit }
         | Happening::Changed { unit }

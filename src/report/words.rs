@@ -26,6 +26,9 @@ fn told(event: &Event) -> Vec<String> {
         }
         Happening::Preparing { node } => vec![format!("{node}: preparing")],
         Happening::Prepared { node } => vec![format!("{node}: ready, nothing touched yet")],
+        Happening::GivenUp { node } => {
+            vec![format!("{node}: not waited for any more, nothing there was touched")]
+        }
         Happening::WaveStarted { wave, of, units } => {
             vec![format!("wave {wave} of {of}: {}", names(units))]
         }

@@ -118,7 +118,8 @@ impl Rollout {
     /// A function of the state alone. The caller starts what it has not started yet, and reports each with the
     /// effect exactly as listed: for `Retry` the whole `Retry`, with the result of what it holds, done when
     /// `until` has come. Something under way that is no longer listed only waited or asked (a wait, a retry, a
-    /// probe): it may be dropped, and if its outcome comes all the same it is taken and changes nothing.
+    /// probe) or only prepared: it may be dropped, and if its outcome comes all the same it is taken and changes
+    /// nothing.
     pub fn effects(&self) -> Vec<Effect> {
         if self.phase == Phase::Over {
             return Vec::new();

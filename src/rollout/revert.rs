@@ -31,7 +31,7 @@ impl Rollout {
         if self.cause.is_none() {
             self.reason.clone_from(&text);
             self.cause = Some(Cause { kind: failure.kind, text });
-            self.let_go(told.at);
+            self.let_go(told);
             self.phase = Phase::Draining;
         }
     }
@@ -53,8 +53,11 @@ impl Rollout {
         });
     }
 
-    /// Gives up what only waits or asks; what may be moving a node stays due.
-    fn let_go(&mut self, at: Timestamp) {
+    /// Gives up what only waits or asks; what may be moving a node stays due. Nothing of a node moves while it is
+    /// prepared, so an operator who asks to stop need not wait for that either.
+    fn let_go(&mut self, told: &mut Told) {
+        let at = told.at;
+        let cancelled = self.cause.as_ref().is_some_and(|c| c.kind == FailureKind::Cancelled);
         self.loose.extend(self.own_effect().filter(|effect| *effect != Effect::Decide));
         for step in 0..self.steps.len() {
             if self.idle(step, at) {
@@ -63,9 +66,12 @@ impl Rollout {
         }
         for node in &mut self.nodes {
             let waits = node.tries.until.is_some_and(|until| until > at);
-            if node.state == NodeProgress::Preparing && waits {
+            if node.state == NodeProgress::Preparing && (waits || cancelled) {
                 self.loose.extend(node.effect());
                 node.enter(NodeProgress::Unsure);
+                if cancelled {
+                    told.tell(Happening::GivenUp { node: node.name.clone() });
+                }
             }
         }
     }

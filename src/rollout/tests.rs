@@ -326,6 +326,25 @@ fn a_busy_node_ends_the_rollout_before_anything_changes() {
 }
 
 #[test]
+fn an_operator_who_stops_a_rollout_does_not_wait_for_what_is_prepared() {
+    let mut run = Run::of(plan(vec![vec![update("a/service.x"), update("b/service.x")]]));
+    run.good("prepare a");
+    let told = run.rollout.record(Rollout::cancelled(Timestamp(9000))).unwrap();
+    let node = Name::new("b").unwrap();
+    assert!(told.iter().any(|event| event.what == Happening::GivenUp { node: node.clone() }));
+    // It may come all the same, and changes nothing.
+    let prepared = Outcome {
+        effect: Effect::Prepare { node },
+        at: Timestamp(9001),
+        result: OutcomeResult::Done,
+    };
+    assert_eq!(run.rollout.record(prepared), Ok(Vec::new()));
+    assert_eq!(run.finish(), ["abandon a", "abandon b"]);
+    assert_eq!(run.verdict(), Some(Verdict::RolledBack));
+    assert_eq!(run.rollout.quarantine(), None);
+}
+
+#[test]
 fn the_operator_can_turn_a_rollout_round_until_the_decision() {
     let mut run = Run::of(plan(vec![vec![update("a/service.x")]]));
     run.good("prepare a");

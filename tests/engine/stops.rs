@@ -130,3 +130,41 @@ async fn nodes_that_restored_themselves_meanwhile_are_the_old_fleet() {
     let fresh = there.lab.roll(&there.two, &Kill::Never, &mut deaf).await;
     assert_eq!(verdict(fresh.as_ref().unwrap()), Verdict::Converged);
 }
+
+/// A rollout that is asked to stop while a node is being prepared, which never ends: a registry that hangs.
+async fn hangs_in_prepare(there: &Imagined, wish: Stop) -> Option<Driven> {
+    let held = Switch::holding(1);
+    let survey = there.lab.survey(&there.two, &Kill::Verb(held.clone())).await;
+    let (sender, stop) = watch::channel(Stop::No);
+    let asks = async {
+        held.tripped().await;
+        sender.send(wish).unwrap();
+    };
+    let rollout = there.lab.begin_with(survey, &Kill::Never, stop);
+    let both = async { tokio::join!(rollout, asks).0 };
+    tokio::time::timeout(std::time::Duration::from_secs(20), both).await.expect("it stops")
+}
+
+#[tokio::test]
+async fn a_prepare_that_hangs_is_not_waited_for_when_everything_is_to_be_put_back() {
+    let there = Imagined::new();
+    let ended = hangs_in_prepare(&there, Stop::PutBack).await;
+    assert_eq!(verdict(ended.as_ref().unwrap()), Verdict::RolledBack);
+    there.lab.is_whole(&there.one, &there.two, &ended, "cancelled in prepare").await;
+    let observed = there.lab.observe(&there.one).await;
+    for name in ["a", "b"].map(name) {
+        assert_eq!(observed.report(&name).unwrap().record.holder, None, "{name}");
+    }
+    let fresh = there.lab.roll(&there.two, &Kill::Never, &mut deaf).await;
+    assert_eq!(verdict(fresh.as_ref().unwrap()), Verdict::Converged);
+}
+
+#[tokio::test]
+async fn a_prepare_that_hangs_is_left_by_a_pause_and_begun_again() {
+    let there = Imagined::new();
+    let left = hangs_in_prepare(&there, Stop::Pause).await;
+    assert_eq!(left, Some(Driven::Left));
+    let ended = there.lab.resume(&there.two, true, &Kill::Never).await;
+    assert_eq!(verdict(ended.as_ref().unwrap()), Verdict::Converged);
+    there.lab.is_whole(&there.one, &there.two, &ended, "paused in prepare").await;
+}

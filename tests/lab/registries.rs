@@ -214,3 +214,60 @@ fn moved_tag_changes_nothing_that_runs_and_its_image_comes_with_the_next_referen
     stage.apply();
     assert_eq!(stage.answers(), ["2"; 2]);
 }
+
+#[test]
+fn pull_that_takes_long_is_not_waited_for_when_the_operator_stops() {
+    let Some(stage) = stage("registry-stopped") else { return };
+    stage.commit("version 1");
+    stage.apply();
+    stage.push("app", "3", &stage.app.image("3"));
+    let before = Truth::of(&stage.lab).unwrap();
+    let pulls = |host: &str| {
+        let look =
+            "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'docker pul[l]'; :";
+        stage.host(host).sh(look).unwrap().trim() != "0"
+    };
+    let wait_for_pulls = |wanted: bool| {
+        for host in HOSTS {
+            let look = || (pulls(host) == wanted).then_some(()).ok_or(format!("{host}"));
+            stage.until(SOON, "pulls", look);
+        }
+    };
+    let pulling = |version: &str| {
+        stage.image(&format!("app:{version}"));
+        stage.commit(&format!("version {version}"));
+        stage.registry().set_fault(Fault::Slow { bytes_per_second: 1 });
+        let apply = stage.begin(stage.gitsync(&APPLY), &format!("{version}.log"));
+        wait_for_pulls(true);
+        apply
+    };
+    let soon = Duration::from_secs(30);
+    let holders = "grep -c ^holder /var/lib/gitsync/fleets/*/record; :";
+
+    // Ctrl-C: the nodes are free at once, whatever still runs on them.
+    let mut apply = pulling("2");
+    apply.signal("INT");
+    assert_eq!(apply.ends(soon), Some(3), "{}", apply.log());
+    for host in HOSTS {
+        let words = format!("{host}: not waited for any more, nothing there was touched");
+        assert!(apply.log().contains(&words), "{}", apply.log());
+        assert_eq!(stage.host(host).sh(holders).unwrap().trim(), "0");
+    }
+    assert!(!apply.log().contains("quarantine"), "{}", apply.log());
+    before.same(&Truth::of(&stage.lab).unwrap()).unwrap_or_else(|told| panic!("{told}"));
+
+    assert!(pulls("h1") && pulls("h2"), "what was begun may go on");
+    stage.registry().set_fault(Fault::None);
+    wait_for_pulls(false);
+
+    // SIGTERM: left as it is, and the next one goes on, while the pull that was begun goes on as well.
+    let mut apply = pulling("3");
+    apply.signal("TERM");
+    assert_eq!(apply.ends(soon), Some(1), "{}", apply.log());
+    assert!(apply.log().contains("was left before its verdict"), "{}", apply.log());
+    before.same(&Truth::of(&stage.lab).unwrap()).unwrap_or_else(|told| panic!("{told}"));
+    assert_eq!(stage.answers(), ["1"; 2]);
+    stage.registry().set_fault(Fault::None);
+    stage.apply().says("goes on").says("converged");
+    assert_eq!(stage.answers(), ["3"; 2]);
+}

@@ -1,9 +1,11 @@
 //! The record: the fence by compare and set, holders, quarantine, kept good releases and what is collected.
 
-use gitsync::model::FailureKind;
+use std::time::Duration;
+
+use gitsync::model::{FailureKind, Moment, Validation};
 use gitsync::transport::Transport;
 
-use crate::lab::{Lab, Shell, block_on, release, told};
+use crate::lab::{Lab, Shell, block_on, command, release, told};
 
 #[test]
 fn the_fence_only_grows_and_one_rollout_holds_it() {
@@ -121,6 +123,70 @@ fn a_plan_from_another_state_is_refused() {
             let failure = told(lab.prepare(2, &[(&two, None)]).await);
             assert_eq!(failure.kind, FailureKind::Refused);
             assert!(failure.message.contains("changed since"), "{}", failure.message);
+        });
+    }
+}
+
+#[test]
+fn a_rollout_that_is_abandoned_before_its_prepare_came_is_over_when_it_comes() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            let unit = lab.unit("bundle.mcp", &[("a", "a")]);
+            lab.abandon(1, None).await;
+            let late = told(lab.prepare(1, &[(&unit, None)]).await);
+            assert!(late.message.contains("is over on this node"), "{late:?}");
+            let record = lab.report().await.record;
+            assert_eq!((record.fence, &record.holder), (1, &None));
+            assert_eq!(record.verdict.unwrap().0, "rolled_back");
+            // Not where another one is at work.
+            lab.prepare(2, &[(&unit, None)]).await.unwrap();
+            let request = gitsync::transport::Abandon {
+                fence: lab.fence(3),
+                verdict: gitsync::model::Verdict::RolledBack,
+                release: release(3),
+                commit: None,
+                at: gitsync::model::Timestamp(3),
+                quarantine: None,
+            };
+            let refused = told(lab.transport.abandon(&request).await);
+            assert_eq!(refused.kind, FailureKind::Busy, "{refused:?}");
+            lab.change(2, &unit, None).await.unwrap();
+            lab.confirm(2, &[&unit], &[]).await;
+        });
+    }
+}
+
+#[test]
+fn a_prepare_that_was_given_up_goes_no_further_and_leaves_the_next_one_alone() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            let gate = lab.host("gate");
+            std::fs::write(gate.as_str(), "").unwrap();
+            let mut slow = lab.unit("bundle.a", &[("a", "a")]);
+            slow.validation = Validation::Staged;
+            let waits = format!("echo >'{gate}.there'; while [ -e '{gate}' ]; do sleep 0.05; done");
+            slow.commands = vec![command(Moment::Validate, &waits)];
+            let other = lab.unit("bundle.b", &[("b", "b")]);
+            let mut adopted = other.clone();
+            adopted.adopt = true;
+            let given_up = lab.prepare_request(1, &[(&slow, None), (&other, None)]);
+            let next = async {
+                while lab.text_of("gate.there").is_none() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                lab.abandon(1, None).await;
+                assert_eq!(lab.report().await.record.holder, None);
+                lab.prepare(2, &[(&adopted, None)]).await.unwrap();
+                std::fs::remove_file(gate.as_str()).unwrap();
+            };
+            let (late, ()) = tokio::join!(lab.transport.prepare(&given_up), next);
+            assert_eq!(told(late).kind, FailureKind::Busy, "{shell:?}");
+            let marker = lab.base.join("git sync/fleets/homelab/units/bundle.b/adopt");
+            assert!(marker.exists(), "{shell:?}: what the next one was told is forgotten");
+            lab.change(2, &adopted, None).await.unwrap();
+            lab.confirm(2, &[&adopted], &[]).await;
         });
     }
 }

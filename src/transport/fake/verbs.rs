@@ -43,6 +43,10 @@ impl World {
         if let Some(holder) = node.record.holder.clone().filter(|_| !own && !order.takeover) {
             return Err(failed(FailureKind::Busy, format!("{} holds {name}", holder.who)));
         }
+        if own && node.record.holder.is_none() {
+            let message = format!("the rollout {} is over on {name}", order.holder.rollout);
+            return Err(failed(FailureKind::Refused, message));
+        }
         if !own && order.fence.number <= node.record.fence {
             let message = format!("{name} has seen fence {}", node.record.fence);
             return Err(failed(FailureKind::Refused, message));
@@ -208,6 +212,12 @@ impl World {
         name: &Name,
         request: &Abandon,
     ) -> Result<(), TransportError> {
+        let node = self.node_mut(name);
+        if node.record.holder.is_none() && request.fence.number > node.record.fence {
+            // Its prepare has not come yet, and finds its rollout over.
+            node.record.fence = request.fence.number;
+            node.nonce.clone_from(&request.fence.nonce);
+        }
         self.fenced(name, &request.fence)?;
         let node = self.node_mut(name);
         node.marker = None;

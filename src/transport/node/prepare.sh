@@ -16,6 +16,8 @@ verb_prepare() {
     while read -r prepare_unit prepare_to prepare_from prepare_how <&3; do
         kind='' why=''
         : >"$work/out"
+        # Whoever gave this rollout up does not wait for what is prepared; another one may hold the node by now.
+        fence_check || finish_bad
         if unit_select "$prepare_unit" && prepare_one "$prepare_to" "$prepare_from" "$prepare_how"; then
             printf 'unit %s prepared\n' "$unit"
         else

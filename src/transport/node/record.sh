@@ -141,17 +141,28 @@ record_good() {
     record_put <"$work/rest"
 }
 
-# verb_abandon: the rollout is over and did not converge.
+# fence_ahead: whether this rollout's prepare has not come for the fence yet, which nobody else holds.
+fence_ahead() {
+    record_load
+    is_number "$fence" && [ -n "$nonce" ] && [ -z "$r_holder" ] && [ "$fence" -gt "$r_fence" ]
+}
+
+# verb_abandon: the rollout is over and did not converge. A prepare that was not waited for may still be on its way: it
+# finds its own rollout over.
 verb_abandon() {
     if fence_over; then
         finish_ok
     fi
-    fence_check || finish_bad
     is_word "$verdict" && is_digest "$release" || { bad refused "no verdict or release"; finish_bad; }
-    rm -f "$marker"
-    fsync_dir "$fleet_dir"
+    mkdir -p "$fleet_dir/units" 2>/dev/null || { bad node "cannot write below $root"; finish_bad; }
     lock "$root/mutex/holder" 30 || finish_bad
-    record_load
+    if fence_ahead; then
+        r_fence=$fence r_nonce=$nonce
+    else
+        fence_check || finish_bad
+        rm -f "$marker"
+        fsync_dir "$fleet_dir"
+    fi
     {
         printf 'verdict %s %s %s\n' "$verdict" "$at" "$release"
         case $quarantine in
