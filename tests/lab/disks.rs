@@ -66,20 +66,37 @@ fn disk_full_at_the_switch_puts_everything_back_and_leaves_nothing_half_written(
     stage.write_node("h2", "paths: { services: /srv/data }\n");
     stage.write_big("files/big/one", 64, 1);
     stage.write_big("files/big/two", 64, 1);
-    stage.write("bundles/big.yaml", "files: files/big/\nto: { on: [h2], path: /srv/data/big }\n");
+    stage.write(
+        "bundles/big.yaml",
+        "files: files/big/\nto: { on: [h2], path: /srv/data/big }\ndepends_on: [a]\n",
+    );
     stage.commit("first");
     stage.apply();
     serve(&stage, "1");
     let before = Truth::of(&stage.lab).unwrap();
     services(&stage, "2");
+    stage.write_fleet("3s");
     stage.write_big("files/big/two", 1024, 3);
-    // Room for the new `one` and not for the new `two` as well; then for neither.
+    // Found while it is prepared: neither is begun.
+    stage.write_big("files/big/one", 1024, 2);
+    stage.host("h2").fill("/srv/data", 1536).unwrap();
+    stage.commit("too big from the beginning");
+    let said = stage.run(&["apply", "--yes"]).exits(3).never_says("switching");
+    said.says("h2: ").says(" KiB are needed below /srv/data, ").says(" are free");
+    stage.host("h2").drain("/srv/data").unwrap();
+    before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap();
+    // Room for the new `one` and not for the new `two` as well any more; then for neither.
     for (one, seed, left) in [(1024, 2, 1536), (64, 1, 512)] {
-        stage.host("h2").fill("/srv/data", left).unwrap();
         stage.write_big("files/big/one", one, seed);
+        stage.write("files/seed", &left.to_string());
         stage.commit("too big");
-        let said = stage.run(&["apply", "--yes"]).exits(3);
-        said.says("h2/bundle.big: ").says("cannot write /srv/data/big/two: is the disk full?");
+        let mut apply = stage.begin(stage.gitsync(&["apply", "--yes"]), &format!("{left}.log"));
+        apply.wait_for(0, "h1/service.a: switched", SOON);
+        stage.host("h2").fill("/srv/data", left).unwrap();
+        assert_eq!(apply.ends(Duration::from_secs(60)), Some(3), "{}", apply.log());
+        assert!(apply.log().contains("h2/bundle.big: "), "{}", apply.log());
+        let words = "cannot write /srv/data/big/two: is the disk full?";
+        assert!(apply.log().contains(words), "{}", apply.log());
         stage.host("h2").drain("/srv/data").unwrap();
         before.same_content(&Truth::of(&stage.lab).unwrap()).unwrap();
         let left = stage.listing("h2", "/srv/data");

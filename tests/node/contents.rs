@@ -199,17 +199,54 @@ fn a_full_disk_fails_the_change_and_keeps_the_old_version() {
             let Some(_small) = Small::over(lab.host("app").as_str()) else { return };
             fs::set_permissions(lab.host("app").as_str(), permissions).unwrap();
             let old = lab.unit("bundle.mcp", &[("app/a", "old"), ("app/b", "old")]);
-            let large = "x".repeat(100_000);
+            let large = "x".repeat(50_000);
             let new = lab.unit("bundle.mcp", &[("app/a", &large), ("app/b", &large)]);
             lab.roll(1, &old, None).await;
-            let before = lab.tree();
+            // There is room while it is prepared, and not for both any more when it is switched.
             lab.prepare(2, &[(&new, Some(&old))]).await.unwrap();
+            fs::write(lab.host("app/filler").as_str(), "y".repeat(60_000)).unwrap();
+            let before = lab.tree();
             let failure = told(lab.change(2, &new, Some(&old)).await);
             assert_eq!(failure.kind, FailureKind::Node, "{shell:?} {failure:?}");
             assert!(failure.message.contains("disk full"), "{}", failure.message);
             assert_eq!(lab.tree(), before, "{shell:?}");
             lab.put_back(2, &new, Some(&old)).await.unwrap();
             assert_eq!(lab.tree(), before);
+        });
+    }
+}
+
+#[test]
+fn a_file_system_that_is_too_small_for_what_goes_there_is_told_before_anything_changes() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            fs::create_dir(lab.host("app").as_str()).unwrap();
+            let permissions = fs::Permissions::from_mode(0o755);
+            let Some(_small) = Small::over(lab.host("app").as_str()) else { return };
+            fs::set_permissions(lab.host("app").as_str(), permissions).unwrap();
+            let unit = |kib: usize, letter: &str| {
+                let text = letter.repeat(kib * 1024);
+                let names = ["app/a", "app/new/deep/b ü", "elsewhere/large"];
+                lab.unit("bundle.mcp", &names.map(|name| (name, text.as_str())))
+            };
+            let old = unit(40, "x");
+            lab.roll(1, &old, None).await;
+            // 48 KiB are free: enough for one beside its old content, and again for the next.
+            let same_size = unit(40, "y");
+            lab.roll(2, &same_size, Some(&old)).await;
+            let before = lab.tree();
+            let large = unit(60, "z");
+            let failure = told(lab.prepare(3, &[(&large, Some(&same_size))]).await);
+            assert_eq!(failure.kind, FailureKind::Node, "{shell:?} {failure:?}");
+            let place = lab.host("app");
+            let words = format!("KiB are needed below {place}, 48 are free");
+            assert!(failure.message.contains(&words), "{shell:?} {}", failure.message);
+            assert_eq!(lab.tree(), before, "{shell:?}");
+            lab.abandon(3, None).await;
+            // What is there already takes no room.
+            fs::write(lab.host("app/filler").as_str(), "f".repeat(40_000)).unwrap();
+            lab.roll(4, &same_size, Some(&same_size)).await;
         });
     }
 }

@@ -12,6 +12,7 @@ verb_prepare() {
     claims_write || finish_bad
     asked unit >"$work/units"
     coming_list
+    : >"$work/room"
     failed_kind='' failed_why=''
     while read -r prepare_unit prepare_to prepare_from prepare_how <&3; do
         kind='' why=''
@@ -32,6 +33,7 @@ verb_prepare() {
         why=$failed_why
         finish_bad
     fi
+    room_check || finish_bad
     finish_ok
 }
 
@@ -149,6 +151,7 @@ destinations_check() {
     # What is left of other units' places is given up by them in this rollout.
     cut -d ' ' -f 3- "$work/claimed" >>"$work/known"
     inspect "$work/wanted" "$work/state"
+    room_note
     awk 'part == "files" { sub(/^[^ ]* [^ ]* /, ""); blob = $1; sub(/^[^ ]* /, ""); want[$0] = blob; next }
         part == "known" { known[$0] = 1; next }
         {
