@@ -229,7 +229,7 @@ fn pull_that_takes_long_is_not_waited_for_when_the_operator_stops() {
     };
     let wait_for_pulls = |wanted: bool| {
         for host in HOSTS {
-            let look = || (pulls(host) == wanted).then_some(()).ok_or(format!("{host}"));
+            let look = || (pulls(host) == wanted).then_some(()).ok_or(host.to_owned());
             stage.until(SOON, "pulls", look);
         }
     };
