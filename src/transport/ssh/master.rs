@@ -1,6 +1,6 @@
 //! One SSH connection: the master process, what it says, and its end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -17,37 +17,10 @@ use tokio::sync::Notify;
 use super::config::{Files, Hop};
 use super::directory::ControlDirectory;
 use super::forward::Forward;
+use super::said::Said;
 
-/// How many of its lines are kept.
-const LINES: usize = 64;
 /// What the master prints once its control socket listens.
 const READY: &str = "ready";
-
-/// The last lines that a master said.
-#[derive(Debug, Default)]
-pub(super) struct Said(Mutex<VecDeque<String>>);
-
-impl Said {
-    fn add(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    /// All of them as one text.
-    pub(super) fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
-    }
-
-    /// The newest line that holds `part`, from there on.
-    pub(super) fn newest(&self, part: &str) -> Option<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().rev().find_map(|line| line.split_once(part).map(|(_, rest)| rest.to_owned()))
-    }
-}
 
 /// The generated files of one connection; they go with it.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod hostkey;
 mod master;
 mod reason;
 mod run;
+mod said;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +30,9 @@ use crate::model::{AbsPath, FailureKind, Name, Node, Reach, Ssh, duration_text};
 
 /// Sessions open at once on one connection; sshd's default limit is 10, and other tools want some too.
 const MOST_SESSIONS: usize = 6;
+
+/// How long a master may take to say why an address was refused.
+const REASON: Duration = Duration::from_secs(2);
 
 /// What all connections of one controller share.
 #[derive(Clone, Debug)]
@@ -195,13 +199,15 @@ impl SshChannel {
     /// Whether the node's sshd lets a connection through to `target`, and the target accepts it.
     async fn try_target(&self, target: SocketAddr) -> Result<(), TransportError> {
         let master = self.master().await?;
+        let mark = master.said.mark();
         let Err(error) = forward::knock(master.control(), target).await else { return Ok(()) };
         if !master.runs() {
             self.give_up(&master).await;
             return Err(self.unreachable("the connection broke off"));
         }
-        // The master's answer is the same for every reason; its log has the real one.
-        let reason = master.said.newest("open failed: ").unwrap_or_else(|| error.to_string());
+        // The master's answer is the same for every reason; its log has the real one, a moment later at times.
+        let reason = master.said.since(mark, "open failed: ", REASON).await;
+        let reason = reason.unwrap_or_else(|| error.to_string());
         if reason.contains("prohibited") {
             return Err(node_failure(FailureKind::Node, forbidden(&self.name)));
         }

@@ -145,7 +145,7 @@ impl SshChannel {
             Err(Error::RemoteProcessTerminated) if !ends(master).await => Ok(answer(None)),
             Err(error) => {
                 self.give_up(master).await;
-                let said = master.said.newest("").filter(|line| !line.is_empty());
+                let said = master.said.newest();
                 let reason = said.unwrap_or_else(|| error.to_string());
                 Err(self.unreachable(format!("the connection broke off: {reason}")))
             }
