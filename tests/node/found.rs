@@ -193,6 +193,31 @@ fn a_service_that_was_taken_over_is_as_it_was_found_when_its_unit_goes() {
 }
 
 #[test]
+fn a_unit_that_moves_to_another_service_ends_the_first_one_and_returns_to_it() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            service(&lab, "inactive", "disabled");
+            let unit = hosted(&lab, "good\n");
+            lab.roll(1, &unit, None).await;
+            let mut other = hosted(&lab, "better\n");
+            other.host_service = Some("otherd".to_owned());
+            other.commands = vec![
+                command(Moment::Activate, "cp conf ../other"),
+                command(Moment::Remove, "rm -f ../other"),
+            ];
+            lab.prepare(2, &[(&other, Some(&unit))]).await.unwrap();
+            lab.change(2, &other, Some(&unit)).await.unwrap();
+            assert_eq!(states(&lab), ["inactive", "disabled"], "{shell:?}");
+            assert_eq!(lab.text_of("other").as_deref(), Some("better\n"));
+            lab.put_back(2, &other, Some(&unit)).await.unwrap();
+            assert_eq!(states(&lab), ["active", "enabled"], "{shell:?}");
+            assert_eq!(lab.text_of("other"), None);
+        });
+    }
+}
+
+#[test]
 fn a_service_that_ran_and_does_not_start_again_is_told() {
     block_on(async {
         let lab = Lab::new(Shell::Dash);

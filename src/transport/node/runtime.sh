@@ -55,13 +55,19 @@ remove_runtime() {
     esac
 }
 
-# other_runtime OLD NEW: when the way a unit is run changes, what the old way runs ends first.
+# other_runtime OLD NEW: when the way a unit is run changes, what the old way runs ends first. A service that an old
+# manifest does not name is taken for the same.
 other_runtime() {
     [ "$1" != - ] && [ "$1" != "$2" ] && [ -f "$unit_dir/$1.manifest" ] || return 0
     manifest_load "$1" || return 1
     other_before="$m_runtime $m_project"
+    other_service=$m_service
     manifest_load "$2" || return 1
-    [ "$other_before" = "$m_runtime $m_project" ] || remove_runtime "$1"
+    if [ "$other_before" = "$m_runtime $m_project" ] &&
+        [ "${other_service:-$m_service}" = "${m_service:-$other_service}" ]; then
+        return 0
+    fi
+    has_heir "$1" || remove_runtime "$1"
 }
 
 # validate MOMENT [STAGE]: the unit's own validator, if it runs at this moment.
