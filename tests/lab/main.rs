@@ -7,6 +7,7 @@ mod commit;
 mod said;
 
 mod adopting;
+mod availability;
 mod basics;
 mod changes;
 mod controllers;
@@ -26,5 +27,4 @@ mod poor;
 mod reboots;
 mod registries;
 mod removals;
-mod rolling;
 mod stage;

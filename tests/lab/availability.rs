@@ -1,4 +1,6 @@
 //! Two instances change one after the other at the shipped settings: users see no request fail.
+//!
+//! These take longest, and tests begin in the order of their names: hence this one, or all would wait for them at the end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
