@@ -76,6 +76,23 @@ impl Stage {
         all
     }
 
+    /// Insists that the second wave's failure left the fleet as it was, and that the daemon leaves it so.
+    #[track_caller]
+    fn second_wave_was_put_back(&self, daemon: &Daemon, before: &Truth) {
+        assert_eq!(self.versions(), ["1"; 3]);
+        self.is_put_back(before, "h2/service.b");
+        self.rests(daemon, 3);
+    }
+
+    /// The good version after three that failed.
+    #[track_caller]
+    fn next_good_one_goes_through(&self, daemon: &Daemon) {
+        self.images(["app:2", "app:2", "app:2"]);
+        self.rolls(daemon, "version 2", "converged");
+        assert_eq!(self.versions(), ["2"; 3]);
+        assert_eq!(self.rollouts().len(), 4);
+    }
+
     /// Insists that the fleet is as before, that history says so, and why.
     #[track_caller]
     fn is_put_back(&self, before: &Truth, why: &str) {
@@ -141,9 +158,7 @@ fn bad_image_in_the_second_of_three_waves_is_put_back() {
     stage.images(["app:2", "app:never", "app:2"]);
     let said = stage.rolls(&daemon, "never healthy", "rolled_back");
     assert!(!said.contains("h3/service.c: switching"), "the third wave was touched: {said}");
-    assert_eq!(stage.versions(), ["1"; 3]);
-    stage.is_put_back(&before, "h2/service.b");
-    stage.rests(&daemon, 3);
+    stage.second_wave_was_put_back(&daemon, &before);
     let laptop = stage.finish(&APPLY, &mut stage.gitsync_of("laptop", &APPLY)).exits(1);
     laptop.says("quarantined").says("gitsync retry");
 
@@ -157,14 +172,9 @@ fn bad_image_in_the_second_of_three_waves_is_put_back() {
 
     stage.images(["app:2", "app:crash", "app:2"]);
     stage.rolls(&daemon, "crash loop", "rolled_back");
-    assert_eq!(stage.versions(), ["1"; 3]);
-    stage.is_put_back(&before, "h2/service.b");
-    stage.rests(&daemon, 3);
+    stage.second_wave_was_put_back(&daemon, &before);
 
-    stage.images(["app:2", "app:2", "app:2"]);
-    stage.rolls(&daemon, "version 2", "converged");
-    assert_eq!(stage.versions(), ["2"; 3]);
-    assert_eq!(stage.rollouts().len(), 4);
+    stage.next_good_one_goes_through(&daemon);
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -184,21 +194,14 @@ fn image_that_dies_after_six_seconds_or_answers_on_loopback_only_is_put_back() {
     stage.edit("services/b.yaml", "port: web }", "port: web, stable_for: 8s }");
     let said = stage.rolls(&daemon, "dies after six seconds", "rolled_back");
     assert!(said.contains("h2/service.b: switched, probing"), "{said}");
-    assert_eq!(stage.versions(), ["1"; 3]);
-    stage.is_put_back(&before, "h2/service.b");
-    stage.rests(&daemon, 3);
+    stage.second_wave_was_put_back(&daemon, &before);
 
     stage.images(["app:2", "app:alone", "app:2"]);
     stage.edit("services/b.yaml", ", stable_for: 8s", "");
     stage.rolls(&daemon, "answers on loopback only", "rolled_back");
-    assert_eq!(stage.versions(), ["1"; 3]);
-    stage.is_put_back(&before, "h2/service.b");
-    stage.rests(&daemon, 3);
+    stage.second_wave_was_put_back(&daemon, &before);
 
-    stage.images(["app:2", "app:2", "app:2"]);
-    stage.rolls(&daemon, "version 2", "converged");
-    assert_eq!(stage.versions(), ["2"; 3]);
-    assert_eq!(stage.rollouts().len(), 4);
+    stage.next_good_one_goes_through(&daemon);
 }
 
 #[test]

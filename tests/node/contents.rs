@@ -167,8 +167,10 @@ fn a_file_changed_by_hand_is_seen_and_healed() {
 struct Small(String);
 
 impl Small {
+    /// Makes the directory, a file system of its own, and its mode that of any other directory.
     fn over(directory: &str) -> Option<Self> {
-        let mount = ["-t", "tmpfs", "-o", "size=128k", "small", directory];
+        fs::create_dir(directory).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=128k,mode=755", "small", directory];
         let mounted = Command::new("mount").args(mount).status().is_ok_and(|s| s.success());
         if !mounted {
             eprintln!("skipped: only root can mount a small file system here");
@@ -194,10 +196,7 @@ fn a_full_disk_fails_the_change_and_keeps_the_old_version() {
     for shell in Shell::all() {
         block_on(async {
             let lab = Lab::new(shell);
-            fs::create_dir(lab.host("app").as_str()).unwrap();
-            let permissions = fs::Permissions::from_mode(0o755);
             let Some(_small) = Small::over(lab.host("app").as_str()) else { return };
-            fs::set_permissions(lab.host("app").as_str(), permissions).unwrap();
             let old = lab.unit("bundle.mcp", &[("app/a", "old"), ("app/b", "old")]);
             let large = "x".repeat(50_000);
             let new = lab.unit("bundle.mcp", &[("app/a", &large), ("app/b", &large)]);
@@ -221,10 +220,7 @@ fn a_file_system_that_is_too_small_for_what_goes_there_is_told_before_anything_c
     for shell in Shell::all() {
         block_on(async {
             let lab = Lab::new(shell);
-            fs::create_dir(lab.host("app").as_str()).unwrap();
-            let permissions = fs::Permissions::from_mode(0o755);
             let Some(_small) = Small::over(lab.host("app").as_str()) else { return };
-            fs::set_permissions(lab.host("app").as_str(), permissions).unwrap();
             let unit = |kib: usize, letter: &str| {
                 let text = letter.repeat(kib * 1024);
                 let names = ["app/a", "app/new/deep/b ü", "elsewhere/large"];

@@ -1,5 +1,8 @@
 //! A node in a temporary directory: a root, a script with a narrow PATH, and units to put on it.
 
+#[path = "../support/missing.rs"]
+mod missing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -41,13 +44,8 @@ pub const SHELLS: [Shell; 3] = [Shell::Dash, Shell::Busybox, Shell::Bare];
 
 /// Whether a program is there; without it the caller's test is skipped, which CI doesn't accept.
 pub fn have(program: &str) -> bool {
-    let found = find(program).is_some();
-    if !found {
-        eprintln!("skipped: {program} is not installed");
-        let strict = ["CI", "GITSYNC_REQUIRE_PROGRAMS"];
-        assert!(!strict.iter().any(|key| std::env::var_os(key).is_some()), "{program} is missing");
-    }
-    found
+    let missing = [program].into_iter().filter(|name| find(name).is_none()).collect::<Vec<_>>();
+    missing::nothing_is_missing(&missing)
 }
 
 pub fn find(program: &str) -> Option<PathBuf> {
