@@ -142,6 +142,8 @@ pub enum FailureKind {
     Refused,
     /// Someone else holds the fence.
     Busy,
+    /// The node heard nothing for too long, or booted, and took back what this rollout changed on it.
+    Restored,
     /// The node can't: disk full, tool missing.
     Node,
     /// The operator asked to stop.

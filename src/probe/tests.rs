@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::model::{Digest, NodeReport, StatusRange};
-use crate::transport::{Abandon, ChangeUnit, Confirm, Dial, Prepare};
+use crate::transport::{Abandon, ChangeUnit, Confirm, Dial, Fence, Prepare};
 
 const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -136,6 +136,9 @@ impl Transport for TestNode {
         self.asked.lock().unwrap().push(request.clone());
         tokio::time::sleep(self.takes).await;
         self.shares.lock().unwrap().pop().unwrap_or(Ok(Vec::new()))
+    }
+    async fn hold(&self, _: &Fence, _: bool) -> Result<(), TransportError> {
+        no_probe_asks_this()
     }
     async fn confirm(&self, _: &Confirm) -> Result<(), TransportError> {
         no_probe_asks_this()

@@ -80,6 +80,7 @@ fn failed(what: &Happening) -> Vec<String> {
         FailureKind::Transport => "not reached",
         FailureKind::Refused => "refused",
         FailureKind::Busy => "busy",
+        FailureKind::Restored => "restored itself",
         FailureKind::Node => "can't",
         FailureKind::Cancelled => "cancelled",
     };

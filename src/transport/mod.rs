@@ -196,6 +196,9 @@ pub trait Transport: Send + Sync {
     ) -> Result<(), TransportError>;
     /// The node's share of a probe, over its whole budget; a failed probe is `Failed` with attempts.
     async fn probe(&self, request: &NodeProbe) -> Result<Vec<Attempt>, TransportError>;
+    /// Renew the lease: done while this rollout's changes stand on the node, `Restored` once it took them back. With
+    /// `anew` over a new connection, which an old one that is still open can't stand for.
+    async fn hold(&self, fence: &Fence, anew: bool) -> Result<(), TransportError>;
     /// Tell the decision, over a new connection.
     async fn confirm(&self, request: &Confirm) -> Result<(), TransportError>;
     /// Tell that the rollout is over and did not converge.

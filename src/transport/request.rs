@@ -187,6 +187,11 @@ pub fn confirm(request: &Confirm) -> Vec<u8> {
     header.bytes()
 }
 
+/// Renews the lease.
+pub fn hold(fence: &Fence) -> Vec<u8> {
+    Header::held(fence).bytes()
+}
+
 /// Tells the end of a rollout that did not converge.
 pub fn abandon(request: &Abandon) -> Vec<u8> {
     let commit = request.commit.as_deref().unwrap_or("-");

@@ -63,6 +63,7 @@ fn kind_of(word: &str) -> FailureKind {
     match word {
         "content" => FailureKind::Content,
         "busy" => FailureKind::Busy,
+        "restored" => FailureKind::Restored,
         "refused" => FailureKind::Refused,
         _ => FailureKind::Node,
     }

@@ -9,13 +9,15 @@ use async_trait::async_trait;
 use super::channel::Channel;
 use super::response::{self, Lines};
 use super::{
-    Abandon, ChangeUnit, Confirm, Dial, NodeProbe, Prepare, Transport, TransportError, report,
-    request,
+    Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
+    report, request,
 };
 use crate::model::{AbsPath, Attempt, Digest, Name, NodeReport, UnitId, unit_from_manifest};
 
 /// Looking takes a moment; a node that is busy for a minute is as good as gone.
 const LOOK: Duration = Duration::from_secs(60);
+/// A word that renews a lease is short, or comes too late.
+const HOLD: Duration = Duration::from_secs(20);
 /// A prepare pulls images.
 const PREPARE: Duration = Duration::from_secs(3600);
 /// A start of what is there already.
@@ -141,6 +143,13 @@ impl<C: Channel> Transport for Scripted<C> {
             }
             other => other.map(|lines| lines.attempts()),
         }
+    }
+
+    async fn hold(&self, fence: &Fence, anew: bool) -> Result<(), TransportError> {
+        if anew {
+            self.channel.reconnect().await?;
+        }
+        self.lines("hold", request::hold(fence), HOLD).await.map(drop)
     }
 
     async fn confirm(&self, request: &Confirm) -> Result<(), TransportError> {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use gitsync::model::{Attempt, Digest, Name, NodeReport, UnitId};
 use gitsync::transport::{
-    Abandon, ChangeUnit, Confirm, Dial, NodeProbe, Prepare, Transport, TransportError,
+    Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
 };
 use tokio::sync::Notify;
 
@@ -101,6 +101,9 @@ impl Transport for Watched {
     }
     async fn probe(&self, request: &NodeProbe) -> Answer<Vec<Attempt>> {
         self.switch.around(self.way.probe(request)).await
+    }
+    async fn hold(&self, fence: &Fence, anew: bool) -> Answer<()> {
+        self.way.hold(fence, anew).await
     }
     async fn confirm(&self, request: &Confirm) -> Answer<()> {
         self.switch.around(self.way.confirm(request)).await

@@ -77,7 +77,8 @@ fn a_node_that_hears_nothing_restores_itself_and_refuses_to_go_on() {
     assert_eq!(runs(&world, &id), Some(new(&id)), "a word in good time keeps the lease");
     world.advance(world.now().after(Duration::from_secs(61)));
     assert_eq!(runs(&world, &id), Some(old(&id)));
-    assert_eq!(kind(world.change(&change(1, &id))), FailureKind::Refused);
+    assert_eq!(kind(world.change(&change(1, &id))), FailureKind::Restored);
+    assert_eq!(kind(world.hold(&node, &fence(1))), FailureKind::Restored);
     world.put_back(&change(1, &id)).unwrap();
     assert_eq!(runs(&world, &id), Some(old(&id)));
 }

@@ -19,6 +19,8 @@ pub enum Verb {
     PutBack,
     /// Is it healthy?
     Probe,
+    /// Does what was changed still stand?
+    Hold,
     /// The decision.
     Confirm,
     /// The end without one.

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Abandon, ChangeUnit, Confirm, Dial, NodeProbe, Prepare, Transport, TransportError};
+use super::{
+    Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
+};
 use crate::model::{
     Attempt, Check, Digest, Failure, FailureKind, Health, Holder, Name, NodeReport, UnitId,
 };
@@ -139,6 +141,10 @@ impl Transport for FakeTransport {
             Some(detail) => Err(missed(&request.health, &detail)),
             None => Ok(seen),
         }
+    }
+
+    async fn hold(&self, fence: &Fence, _anew: bool) -> Result<(), TransportError> {
+        self.world().hold(&self.node, fence)
     }
 
     async fn confirm(&self, request: &Confirm) -> Result<(), TransportError> {

@@ -71,6 +71,14 @@ impl World {
         Err(failed(FailureKind::Refused, format!("{name} has seen fence {}", node.record.fence)))
     }
 
+    pub(super) fn held(&mut self, name: &Name, fence: &Fence) -> Result<(), TransportError> {
+        self.fenced(name, fence)?;
+        match self.node_mut(name).restored.as_ref() == Some(&fence.nonce) {
+            true => Err(failed(FailureKind::Restored, format!("{name} restored itself"))),
+            false => Ok(()),
+        }
+    }
+
     /// Checks that the rollout is still open on the node and notes the change.
     pub(super) fn begin(&mut self, request: &ChangeUnit) -> Result<(), TransportError> {
         let name = &request.id.node;
@@ -78,7 +86,7 @@ impl World {
         let node = self.node_mut(name);
         if node.marker.is_none() {
             let message = format!("{name} restored itself: it heard nothing for too long");
-            return Err(failed(FailureKind::Refused, message));
+            return Err(failed(FailureKind::Restored, message));
         }
         let change = (&request.id, request.from.as_ref(), request.replaces.as_slice());
         node.begin(change, request.to.as_ref());
@@ -165,7 +173,7 @@ impl World {
         let current = self.unit(id).and_then(|unit| unit.current.as_ref());
         if expected.is_some() && current != expected {
             let message = format!("{id} is not what was to be probed: its node restored itself");
-            return Err(unit_failed(FailureKind::Refused, id, message));
+            return Err(unit_failed(FailureKind::Restored, id, message));
         }
         let attempt = |passed, detail: &str| Attempt {
             after: Duration::from_secs(1),
@@ -198,7 +206,7 @@ impl World {
         let node = self.node_mut(name);
         if node.restored.as_ref() == Some(&request.fence.nonce) {
             let message = format!("{name} restored itself before it heard the decision");
-            return Err(failed(FailureKind::Refused, message));
+            return Err(failed(FailureKind::Restored, message));
         }
         node.converge(&request.good, request.keep, &request.remove);
         if let Some((release, reason)) = &request.quarantine {

@@ -203,6 +203,11 @@ impl World {
         self.call(&id.node, Verb::Probe, |world| world.probed(id, expected), |_| {})
     }
 
+    /// Renews the lease; refused when the node took the changes back.
+    pub fn hold(&mut self, name: &Name, fence: &Fence) -> Result<(), TransportError> {
+        self.call(name, Verb::Hold, |world| world.held(name, fence), |_| {})
+    }
+
     /// Tells the decision.
     pub fn confirm(&mut self, name: &Name, request: &Confirm) -> Result<(), TransportError> {
         self.call(name, Verb::Confirm, |world| world.confirmed(name, request), |_| {})
