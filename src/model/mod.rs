@@ -32,7 +32,7 @@ pub use name::{Name, NameError};
 pub use node::{Boot, Node, NodePaths, Reach, Ssh};
 pub use observed::{
     ContainerReport, FileReport, FileState, Good, Holder, NodeReport, NodeState, Observed, Pending,
-    ProcessReport, ProcessState, Quarantined, Record, UnitReport,
+    ProcessReport, ProcessState, Quarantined, Record, Restored, UnitReport,
 };
 pub use path::{AbsPath, PathError};
 pub use plan::{

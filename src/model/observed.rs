@@ -60,6 +60,10 @@ pub struct NodeReport {
     pub tools: BTreeMap<String, String>,
     /// The node's record of the fleet.
     pub record: Record,
+    /// Whether whoever holds its fence was not heard for so long that the node is free again.
+    pub lapsed: bool,
+    /// What the node took back by itself, until the next rollout converges.
+    pub restored: Option<Restored>,
     /// Units by id.
     pub units: BTreeMap<UnitId, UnitReport>,
     /// Manifests by digest: current, previous and those of kept good releases.
@@ -101,6 +105,19 @@ pub struct Holder {
     pub since: Timestamp,
     /// The rollout's nonce.
     pub nonce: String,
+}
+
+/// What a node took back by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The rollout whose changes they were.
+    pub rollout: String,
+    /// When it was done, on the node's clock.
+    pub at: Timestamp,
+    /// Units that could not be taken back.
+    pub stuck: Vec<UnitId>,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// A good release as one node keeps it.

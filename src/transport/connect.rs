@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{Name, Node, Reach, Ssh};
 
 use super::ssh::ConfigError;
-use super::{LocalChannel, Scripted, SshChannel, SshOptions, Transport};
+use super::{Channel, LocalChannel, Scripted, SshChannel, SshOptions, Transport};
 
 /// A transport to a node of a fleet; nothing is connected yet.
 ///
@@ -20,14 +20,18 @@ pub fn connect(
         Reach::Local(_) => {
             let home = std::env::var("HOME").unwrap_or_else(|_| "/".to_owned());
             let channel = LocalChannel::new(node.root.clone(), &home);
-            Ok(Arc::new(Scripted::new(node.name.clone(), channel)))
+            Ok(scripted(node, channel))
         }
         Reach::Ssh(_) => {
             let named = |name: &str| ssh_of(nodes, name);
             let channel = SshChannel::new(node, &named, options.clone())?;
-            Ok(Arc::new(Scripted::new(node.name.clone(), channel)))
+            Ok(scripted(node, channel))
         }
     }
+}
+
+fn scripted(node: &Node, channel: impl Channel + 'static) -> Arc<dyn Transport> {
+    Arc::new(Scripted::new(node.name.clone(), channel).with_boot(node.boot.clone()))
 }
 
 fn ssh_of(nodes: &BTreeMap<Name, Node>, name: &str) -> Option<(Name, Ssh)> {

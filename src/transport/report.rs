@@ -4,7 +4,7 @@ use super::TransportError;
 use super::response::Lines;
 use crate::model::{
     AbsPath, ContainerReport, Digest, FileReport, FileState, Good, Holder, Name, NodeReport,
-    Pending, ProcessReport, ProcessState, Quarantined, Timestamp, UnitId, UnitReport,
+    Pending, ProcessReport, ProcessState, Quarantined, Restored, Timestamp, UnitId, UnitReport,
     unit_from_manifest,
 };
 
@@ -156,6 +156,8 @@ impl Reader<'_> {
             "quarantine" => record.quarantine.push(quarantined(value)?),
             "good" => record.good.push(good(value)?),
             "good-unit" => self.good_unit(value)?,
+            "lapsed" => self.report.lapsed = value == "yes",
+            "restored" => self.report.restored = Some(self.restored(value)?),
             _ => {}
         }
         Some(())
@@ -180,6 +182,16 @@ impl Reader<'_> {
             _ => holder.since = timestamp(value)?,
         }
         Some(())
+    }
+
+    /// `restored <rollout> <at> <units that are stuck> <why>`
+    fn restored(&self, value: &str) -> Option<Restored> {
+        let mut fields = value.splitn(4, ' ');
+        let (rollout, at) = (fields.next()?.to_owned(), timestamp(fields.next()?)?);
+        let stuck = fields.next()?.split(',').filter(|local| *local != "-");
+        let stuck = stuck.map(|local| UnitId::from_local(self.node, local).ok());
+        let stuck = stuck.collect::<Option<_>>()?;
+        Some(Restored { rollout, at, stuck, why: fields.next().unwrap_or_default().to_owned() })
     }
 
     /// `good-unit <n> <unit> <digest>`

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Abandon, ChangeUnit, Confirm, Fence, NodeProbe, Prepare, PrepareUnit, TransportError};
-use crate::model::{AbsPath, Check, Content, Digest, FailureKind, Name, UnitId, manifest_text};
+use crate::model::{
+    AbsPath, Boot, Check, Content, Digest, FailureKind, Name, UnitId, manifest_text,
+};
 
 /// Header lines of a request; values keep to one line.
 struct Header(String);
@@ -47,7 +49,7 @@ pub fn observe(fleet: &Name) -> Vec<u8> {
 /// Asks for a prepare; brings manifests, and those contents that the node lacks.
 ///
 /// Fails when a content is neither here nor known to be on the node.
-pub fn prepare(request: &Prepare) -> Result<Vec<u8>, TransportError> {
+pub fn prepare(request: &Prepare, boot: &Boot) -> Result<Vec<u8>, TransportError> {
     let files = prepare_files(request)?;
     let total: usize = files.values().map(Vec::len).sum();
     let dead_man = request.dead_man.map_or("off".to_owned(), |d| d.as_secs().max(1).to_string());
@@ -56,6 +58,7 @@ pub fn prepare(request: &Prepare) -> Result<Vec<u8>, TransportError> {
         .line("rollout", &request.rollout)
         .line("since", &request.since.0.to_string())
         .line("dead-man", &dead_man)
+        .line("boot", &boot_line(boot))
         .line("takeover", if request.takeover { "yes" } else { "no" })
         .line("bytes", &total.to_string());
     for unit in &request.units {
@@ -65,6 +68,16 @@ pub fn prepare(request: &Prepare) -> Result<Vec<u8>, TransportError> {
     append_archive(&mut bytes, &files)
         .map_err(|error| TransportError::Unreachable(format!("packing contents: {error}")))?;
     Ok(bytes)
+}
+
+fn boot_line(boot: &Boot) -> String {
+    match boot {
+        Boot::Systemd => "systemd".to_owned(),
+        Boot::Openrc => "openrc".to_owned(),
+        Boot::Cron => "cron".to_owned(),
+        Boot::File(path) => format!("file {path}"),
+        Boot::None => "none".to_owned(),
+    }
 }
 
 fn prepare_line(unit: &PrepareUnit) -> String {

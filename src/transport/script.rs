@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::model::{AbsPath, sha256_hex};
 
-const PARTS: [&str; 19] = [
+const PARTS: [&str; 20] = [
     include_str!("node/base.sh"),
     include_str!("node/header.sh"),
     include_str!("node/manifest.sh"),
@@ -18,6 +18,7 @@ const PARTS: [&str; 19] = [
     include_str!("node/runtime.sh"),
     include_str!("node/record.sh"),
     include_str!("node/lease.sh"),
+    include_str!("node/boot.sh"),
     include_str!("node/room.sh"),
     include_str!("node/prepare.sh"),
     include_str!("node/change.sh"),

@@ -12,7 +12,7 @@ use super::{
     Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
     report, request,
 };
-use crate::model::{AbsPath, Attempt, Digest, Name, NodeReport, UnitId, unit_from_manifest};
+use crate::model::{AbsPath, Attempt, Boot, Digest, Name, NodeReport, UnitId, unit_from_manifest};
 
 /// Looking takes a moment; a node that is busy for a minute is as good as gone.
 const LOOK: Duration = Duration::from_secs(60);
@@ -32,12 +32,18 @@ const PROBE_SLACK: Duration = Duration::from_secs(30);
 pub struct Scripted<C> {
     node: Name,
     channel: C,
+    boot: Boot,
 }
 
 impl<C: Channel> Scripted<C> {
-    /// The verbs of `node`, whose script `channel` runs.
+    /// The verbs of `node`, whose script `channel` runs. Nothing survives its reboot.
     pub fn new(node: Name, channel: C) -> Self {
-        Self { node, channel }
+        Self { node, channel, boot: Boot::None }
+    }
+
+    /// The same for a node on which a put-back survives a reboot like that: each prepare sees to it.
+    pub fn with_boot(self, boot: Boot) -> Self {
+        Self { boot, ..self }
     }
 
     /// The channel.
@@ -103,7 +109,7 @@ impl<C: Channel> Transport for Scripted<C> {
     }
 
     async fn prepare(&self, request: &Prepare) -> Result<(), TransportError> {
-        self.lines("prepare", request::prepare(request)?, PREPARE).await.map(drop)
+        self.lines("prepare", request::prepare(request, &self.boot)?, PREPARE).await.map(drop)
     }
 
     async fn change(&self, request: &ChangeUnit) -> Result<(), TransportError> {

@@ -314,7 +314,10 @@ fn a_program_that_outlives_its_killed_script_ends_when_its_time_is_over() {
         let lab = Lab::new(shell);
         let mut unit = lab.unit("gateway.edge", &[("app/conf", "x")]);
         unit.commands = vec![command(Moment::Activate, "while sleep 0.1; do :; done")];
-        lab.prepare(2, &[(&unit, None)]).await.unwrap();
+        // Nothing but its own limit makes an end of it.
+        let mut prepare = lab.prepare_request(2, &[(&unit, None)]);
+        prepare.dead_man = None;
+        lab.transport.prepare(&prepare).await.unwrap();
         let request = String::from_utf8(request_bytes(&lab, &unit, None)).unwrap();
         let request = request.replace("limit 30", "limit 1");
         assert!(!killed(&lab.killed_after_a_start(), "change", request.as_bytes()).await);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gitsync::model::{
-    AbsPath, Artifact, Check, Claims, Command, Content, Digest, Failure, Good, Health, Moment,
-    Name, NodeReport, ProbeFrom, Rollback, Runtime, Timestamp, Unit, UnitId, UnitReport,
+    AbsPath, Artifact, Boot, Check, Claims, Command, Content, Digest, Failure, Good, Health,
+    Moment, Name, NodeReport, ProbeFrom, Rollback, Runtime, Timestamp, Unit, UnitId, UnitReport,
     Validation, Verdict,
 };
 use gitsync::transport::script::{script_name, script_text};
@@ -179,6 +179,11 @@ impl Lab {
         let text = script_text().replace(&fixed, &format!("PATH={}\n", self.path));
         fs::create_dir_all(self.base.join("git sync/bin")).unwrap();
         fs::write(self.script(), change(text)).unwrap();
+    }
+
+    /// The same node, on which a put-back survives a reboot like that.
+    pub fn booting(&self, boot: Boot) -> Scripted<LocalChannel> {
+        Scripted::new(self.node.clone(), self.channel.clone()).with_boot(boot)
     }
 
     pub fn script(&self) -> PathBuf {
@@ -422,7 +427,7 @@ fn counting(text: &str, shell: Shell) -> String {
         _ => "$(( (tick=tick+1)==STOP_AT && (hit=1) ? tick : tick ))${hit:+$(kill -9 $$)} ",
     };
     let prologue = format!(
-        "case ${{STOP_AT:-}}-${{1:-}} in\n-* | *-job | *-keep) ;;\n*)\ntick=0\nPS4='{count}'\nset -x ;;\nesac\n"
+        "case ${{STOP_AT:-}}-${{1:-}} in\n-* | *-job | *-keep | *-watch | *-boot) ;;\n*)\ntick=0\nPS4='{count}'\nset -x ;;\nesac\n"
     );
     assert!(text.contains("\nset -u\n"));
     text.replacen("\nset -u\n", &format!("\nset -u\n{prologue}"), 1)

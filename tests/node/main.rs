@@ -5,6 +5,7 @@ mod contents;
 mod found;
 mod kills;
 mod lab;
+mod lease;
 mod process;
 mod record;
 mod replace;

@@ -13,6 +13,8 @@ impl World {
     pub(super) fn report(&self, name: &Name) -> NodeReport {
         let Some(node) = self.nodes.get(name) else { return NodeReport::default() };
         NodeReport {
+            lapsed: false,
+            restored: None,
             node_id: format!("{name}-id"),
             boot_id: format!("{name}-boot-{}", node.boots),
             uptime: self.now.seconds(),

@@ -35,6 +35,8 @@ locks=
 kind=
 why=
 entered=
+replaced_by=
+begin_seq=
 boot=-
 read -r boot </proc/sys/kernel/random/boot_id
 newline='
@@ -199,6 +201,7 @@ unlock() {
         [ "$unlock_one" = "$1" ] || unlock_left="$unlock_left$unlock_one$newline"
     done
     locks=$unlock_left
+    return 0
 }
 
 # fsync_file PATH: dd opens it, writes nothing and syncs it.

@@ -35,9 +35,34 @@ begin() {
         keep_foreign "$2" || return 1
     fi
     service_record "$1" "$2" || return 1
+    lock "$root/mutex/holder" 30 || return 1
+    begin_written "$1" "$2" || return 1
+    unlock "$root/mutex/holder"
+}
+
+# begin_written FROM TO: the lease is armed, then the intent is written: nothing is changed that would not be taken back,
+# and nothing any more once that has begun.
+begin_written() {
+    lease_arm || return 1
     if [ "$p_rollout" != "$rollout" ] || [ "$p_from" != "$1" ] || [ "$p_to" != "$2" ]; then
+        begin_place
         pending_write "$1" "$2" || return 1
     fi
+}
+
+# begin_place: sets p_seq, the place in the order of changes. What another unit replaces comes back after that one.
+begin_place() {
+    [ -z "$p_seq" ] || return 0
+    if [ -n "$replaced_by" ]; then
+        p_seq=${begin_seq%.*}.0
+        return
+    fi
+    take_list
+    read -r begin_last _ <"$work/taking" || begin_last=000000.0
+    begin_last=${begin_last%.*}
+    begin_last=${begin_last#"${begin_last%%[!0]*}"}
+    p_seq=$(printf '%06d.1' "$((${begin_last:-0} + 1))")
+    begin_seq=$p_seq
 }
 
 verb_change() {
@@ -140,6 +165,7 @@ verb_put_back() {
     fence_check || finish_bad
     put_back "$unit_from" "$unit_to" || { tell "$unit_dir/out"; finish_bad; }
     start_replaced || { tell "$unit_dir/out"; finish_bad; }
+    lease_rest || finish_bad
     finish_ok
 }
 
@@ -175,6 +201,7 @@ stop_unit() {
 # each_replaced FUNCTION: for every unit that the changed one replaces.
 each_replaced() {
     replaced_by=$unit
+    begin_seq=$p_seq
     while IFS= read -r replaced <&3; do
         unit_select "$replaced" || return 1
         [ -d "$unit_dir" ] || continue
@@ -183,6 +210,7 @@ each_replaced() {
         unlock "$unit_dir/lock"
     done 3<"$work/replaces"
     unit_select "$replaced_by"
+    replaced_by=
     cj_dir=$unit_dir
     state_load
 }

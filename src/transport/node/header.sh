@@ -8,6 +8,7 @@ holder=
 rollout=
 since=0
 dead_man=off
+boot_how=none
 takeover=no
 limit=300
 bytes=0
@@ -34,6 +35,7 @@ header_scalar() {
     rollout) rollout=$2 ;;
     since) since=$2 ;;
     dead-man) dead_man=$2 ;;
+    boot) boot_how=$2 ;;
     takeover) takeover=$2 ;;
     limit) limit=$2 ;;
     bytes) bytes=$2 ;;

@@ -43,6 +43,14 @@ keep)
     shift
     verb_keep "$@"
     ;;
+watch)
+    shift
+    verb_watch "$@"
+    ;;
+boot)
+    shift
+    verb_boot "$@"
+    ;;
 restore)
     if [ $# -lt 2 ]; then
         printf 'usage: sh %s restore <unit> [<fleet>]\n       sh %s restore --all\n' "$0" "$0" >&2

@@ -76,7 +76,7 @@ state_load() {
     current=- previous=-
     get_line "$unit_dir/current" && current=$got
     get_line "$unit_dir/previous" && previous=$got
-    p_rollout='' p_from=- p_to=- p_previous=- p_also=''
+    p_rollout='' p_from=- p_to=- p_previous=- p_also='' p_seq=''
     [ -f "$unit_dir/pending" ] || return 0
     while read -r p_key p_value; do
         case $p_key in
@@ -84,6 +84,7 @@ state_load() {
         from) p_from=$p_value ;;
         to) p_to=$p_value ;;
         previous) p_previous=$p_value ;;
+        seq) p_seq=$p_value ;;
         also) p_also="$p_also $p_value" ;;
         esac
     done <"$unit_dir/pending"
@@ -102,7 +103,8 @@ pending_write() {
     pending_previous=$previous
     [ -z "$p_rollout" ] || pending_previous=$p_previous
     {
-        printf 'rollout %s\nfrom %s\nto %s\nprevious %s\n' "${rollout:--}" "$1" "$2" "$pending_previous"
+        printf 'rollout %s\nfrom %s\nto %s\nprevious %s\nseq %s\n' "${rollout:--}" "$1" "$2" "$pending_previous" \
+            "${p_seq:-000000.0}"
         for digest in $pending_also; do
             printf 'also %s\n' "$digest"
         done

@@ -92,6 +92,7 @@ tool_version() {
 
 observe_record() {
     [ -f "$record" ] || return 0
+    ! lease_lapsed || printf 'lapsed yes\n'
     # The lines of the record are the lines of the answer; good releases get their number.
     awk '$1 == "good" { n = seen++; sub(/^good /, "good " n " ") }
         $1 == "good-unit" { sub(/^good-unit /, "good-unit " n " ") }

@@ -4,11 +4,15 @@
 verb_prepare() {
     unpack || finish_bad
     mkdir -p "$fleet_dir/units" "$root/blobs" 2>/dev/null || { bad node "cannot write below $root"; finish_bad; }
+    # What is being taken back comes to its end first.
+    lock "$fleet_dir/restorer" 120 || finish_bad
     lock "$root/mutex/holder" 30 || finish_bad
     fence_take || finish_bad
-    marker_write || finish_bad
+    marker_write && lease_touch || finish_bad
     import || finish_bad
     unlock "$root/mutex/holder"
+    unlock "$fleet_dir/restorer"
+    boot_hook "$boot_how" || finish_bad
     claims_write || finish_bad
     asked unit >"$work/units"
     coming_list

@@ -42,7 +42,7 @@ fence_take() {
     if [ "$fence" -lt "$r_fence" ] || { [ "$fence" -eq "$r_fence" ] && [ "$nonce" != "$r_nonce" ]; }; then
         bad busy "the fence is at $r_fence${r_holder:+, held by $r_holder} (rollout ${r_rollout:-over})" || return 1
     fi
-    if [ -n "$r_holder" ] && [ "$nonce" != "$r_nonce" ] && [ "$takeover" != yes ]; then
+    if [ -n "$r_holder" ] && [ "$nonce" != "$r_nonce" ] && [ "$takeover" != yes ] && ! lease_lapsed; then
         bad busy "held by $r_holder since $r_since (rollout $r_rollout)" || return 1
     fi
     if [ -z "$r_holder" ] && [ "$nonce" = "$r_nonce" ] && [ -f "$record" ]; then
@@ -60,6 +60,8 @@ fence_check() {
         bad busy "the fence is at $r_fence${r_holder:+, held by $r_holder} (rollout ${r_rollout:-over})" || return 1
     fi
     rollout=$r_rollout
+    # Every contact is a word from the controller; one that can't be noted is none.
+    [ ! -f "$marker" ] || lease_touch || kind='' why=''
 }
 
 # fence_over: whether this very rollout has given the fence back already: the answer was lost, not the deed.
@@ -68,26 +70,13 @@ fence_over() {
     [ "${fence:--}" = "$r_fence" ] && [ "${nonce:--}" = "$r_nonce" ] && [ -z "$r_holder" ]
 }
 
-# marker_write: before anything changes, what a boot hook or a lease needs to restore this rollout's units.
-marker_write() {
-    {
-        printf 'rollout %s\nfence %s\nnonce %s\nboot %s\ndead-man %s\n' \
-            "$rollout" "$fence" "$nonce" "$boot" "$dead_man"
-        sed -n '/^unit /p' "$work/request"
-    } >"$work/marker" && put_file "$marker" <"$work/marker" || {
-        bad node "cannot write $marker: is the disk full?"
-    }
-}
-
 # verb_confirm: the decision. The marker goes first, so that nothing restores behind the decision's back; the record
 # last, so that a confirm that was cut short is accepted again.
 verb_confirm() {
     if fence_over; then
         finish_ok
     fi
-    fence_check || finish_bad
-    rm -f "$marker"
-    fsync_dir "$fleet_dir"
+    decision_take || finish_bad
     for unit_dir in "$fleet_dir"/units/*/; do
         [ -f "${unit_dir}pending" ] || continue
         unit_select "$(basename "$unit_dir")" || finish_bad
@@ -115,6 +104,20 @@ verb_confirm() {
     finish_ok
 }
 
+# decision_take: from here on nothing is taken back. Under the mutex: a node that began to take back says so instead.
+decision_take() {
+    lock "$root/mutex/holder" 60 || return 1
+    fence_check || return 1
+    # Without a marker the decision was heard, and its answer cut short.
+    if [ -f "$marker" ]; then
+        marker_stands || return 1
+        rm -f "$marker"
+        fsync_dir "$fleet_dir"
+    fi
+    watcher_end
+    unlock "$root/mutex/holder"
+}
+
 # record_good: the new good release, the two before it, the verdict; the fence is given back.
 record_good() {
     record_load
@@ -126,7 +129,7 @@ record_good() {
             left_commit=$(sed -n "s/^good $left_behind \([^ ]*\) .*/\1/p" "$record" | head -n 1)
             printf 'quarantine %s %s %s %s\n' "$left_behind" "$at" "${left_commit:--}" "$(one_line "${quarantine#* }")"
         fi
-        record_rest -e '^verdict ' -e '^good ' -e '^good-unit ' |
+        record_rest -e '^verdict ' -e '^restored ' -e '^good ' -e '^good-unit ' |
             grep -v -e "^quarantine $release " -e "^quarantine ${left_behind:--} " || :
         if [ "$keep" = yes ]; then
             printf 'good %s %s %s\n' "$release" "$release_commit" "$at"
@@ -155,6 +158,7 @@ verb_abandon() {
     fi
     is_word "$verdict" && is_digest "$release" || { bad refused "no verdict or release"; finish_bad; }
     mkdir -p "$fleet_dir/units" 2>/dev/null || { bad node "cannot write below $root"; finish_bad; }
+    lock "$fleet_dir/restorer" 120 || finish_bad
     lock "$root/mutex/holder" 30 || finish_bad
     if fence_ahead; then
         r_fence=$fence r_nonce=$nonce
@@ -162,6 +166,7 @@ verb_abandon() {
         fence_check || finish_bad
         rm -f "$marker"
         fsync_dir "$fleet_dir"
+        watcher_end
     fi
     {
         printf 'verdict %s %s %s\n' "$verdict" "$at" "$release"
