@@ -115,6 +115,13 @@ pub enum Happening {
         /// Why, in words.
         reason: String,
     },
+    /// A node took back by itself what this rollout changed on it.
+    TookBack {
+        /// Which.
+        node: Name,
+        /// Why, in words.
+        reason: String,
+    },
     /// Everything changed is being put back.
     PuttingBack {
         /// The units, in order.

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::engine::kept;
 use crate::model::{
-    ContainerReport, Digest, Name, NodeReport, NodeState, Observed, ProcessState, Quarantined,
-    Release, UnitId, UnitReport,
+    ContainerReport, Digest, Holder, Name, NodeReport, NodeState, Observed, ProcessState,
+    Quarantined, Release, UnitId, UnitReport,
 };
 use crate::report::lines::{hanging, headline, one_line};
 use crate::report::words::short;
@@ -103,13 +103,9 @@ fn node_row((node, state): (&Name, &NodeState)) -> NodeRow {
     match state {
         NodeState::Reachable(report) => NodeRow {
             node: node.clone(),
-            state: "up".to_owned(),
+            state: up(report),
             verdict: report.record.verdict.as_ref().map(|(word, _, _)| word.clone()),
-            holder: report
-                .record
-                .holder
-                .as_ref()
-                .map(|h| format!("{}, rollout {}", h.who, h.rollout)),
+            holder: report.record.holder.as_ref().map(|h| held(h, report.lapsed)),
         },
         NodeState::Unreachable(reason) => NodeRow {
             node: node.clone(),
@@ -118,6 +114,18 @@ fn node_row((node, state): (&Name, &NodeState)) -> NodeRow {
             holder: None,
         },
     }
+}
+
+/// Up, and what the node took back by itself since its last good release.
+fn up(report: &NodeReport) -> String {
+    let Some(restored) = &report.restored else { return "up".to_owned() };
+    let what = if restored.stuck.is_empty() { "took back" } else { "could not take back all of" };
+    format!("up, {what} rollout {}: {}", restored.rollout, restored.why)
+}
+
+fn held(holder: &Holder, lapsed: bool) -> String {
+    let lapsed = if lapsed { " (not heard any more: free)" } else { "" };
+    format!("{}, rollout {}{lapsed}", holder.who, holder.rollout)
 }
 
 fn unit_rows(observed: &Observed, release: &Release, orphans: bool) -> Vec<UnitRow> {

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use crate::journal::{Journal, JournalError, Past};
-use crate::model::{Fleet, Name, Node, NodeState, Observed, Plan, Verdict, Warning};
+use crate::model::{Fleet, Name, Node, NodeState, Observed, Plan, Restored, Verdict, Warning};
 
 use super::goods;
 use super::nodes::Nodes;
 
 /// The code of the warning that the newest rollout needs an operator.
 pub(super) const UNSETTLED: &str = "needs-operator";
+
+/// The code of the warning that a node took changes back.
+pub(super) const TAKEN_BACK: &str = "taken-back";
 
 /// Nodes and what they said.
 pub struct Asked {
@@ -29,17 +32,31 @@ impl Asked {
     }
 
     /// Lets go of nodes that this controller's own rollouts still hold although they are over: those nodes were lost
-    /// before they could be told.
+    /// before they could be told. And of nodes whose holder was not heard for so long that they are free again.
     pub async fn let_go(&mut self, journal: &Journal) -> Result<(), JournalError> {
+        self.taken_back();
         for (node, state) in &mut self.observed.nodes {
             let NodeState::Reachable(report) = state else { continue };
             let Some(holder) = &report.record.holder else { continue };
-            if journal.is_over(&holder.nonce).await? {
+            if report.lapsed {
+                // The node says so itself, to whoever comes next.
+                report.record.holder = None;
+            } else if journal.is_over(&holder.nonce).await? {
                 report.record.holder = None;
                 self.released.insert(node.clone());
             }
         }
         Ok(())
+    }
+
+    /// Tells what nodes took back by themselves.
+    fn taken_back(&mut self) {
+        let nodes = self.observed.nodes.keys();
+        let told = nodes.filter_map(|node| {
+            let restored = self.observed.report(node)?.restored.as_ref()?;
+            Some(taken_back(node, restored))
+        });
+        self.warnings.extend(told.collect::<Vec<_>>());
     }
 
     /// Adds what the fleet's newest rollout of this controller has to say about the next one.
@@ -88,6 +105,16 @@ impl Asked {
         }
         self.nodes.join(gone);
     }
+}
+
+fn taken_back(node: &Name, restored: &Restored) -> Warning {
+    let stuck: Vec<String> = restored.stuck.iter().map(ToString::to_string).collect();
+    let what = match stuck.is_empty() {
+        true => "took back what rollout".to_owned(),
+        false => format!("could not take back {}, which rollout", stuck.join(", ")),
+    };
+    let message = format!("{node} {what} {} had changed: {}", restored.rollout, restored.why);
+    Warning { code: TAKEN_BACK.to_owned(), message, unit: None }
 }
 
 fn unsettled(last: &Past) -> Warning {

@@ -7,12 +7,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::event::Event;
+use crate::event::{Event, Happening};
 use crate::journal::{Journal, JournalError};
-use crate::model::{Effect, Outcome, OutcomeResult, Timestamp, Verdict};
+use crate::model::{Effect, Name, Outcome, OutcomeResult, Timestamp, Verdict};
 use crate::rollout::{IllegalMove, Rollout};
 
-use super::execute::{Ending, Work};
+use super::execute::{Ending, Known, Work};
+use super::leases::Leases;
 
 /// What the operator or the system asked of a running rollout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub async fn drive(
     stop: &mut watch::Receiver<Stop>,
     listen: &mut (dyn FnMut(&Event) + Send),
 ) -> Result<Driven, DriveError> {
+    let mut leases = Leases::new(work);
     let mut loops = Loop { rollout, work, journal, clock, listen, begun: BTreeMap::new() };
     let mut under_way = FuturesUnordered::new();
     let mut asked = Stop::No;
@@ -88,17 +90,10 @@ pub async fn drive(
         if under_way.is_empty() && timer.is_none() {
             return loops.end(asked).await;
         }
+        let holding: Vec<Name> = loops.rollout.leased().cloned().collect();
         tokio::select! {
-            Some(ended) = under_way.next(), if !under_way.is_empty() => {
-                // An effect that was given up leaves nothing to record.
-                if let Ok((effect, result)) = ended {
-                    loops.begun.remove(&effect);
-                    loops.record(Outcome { effect, at: clock.now(), result }).await?;
-                }
-            }
-            () = clock.sleep_until(timer.unwrap_or(now)), if timer.is_some() => {
-                reached = timer.unwrap_or(now);
-            }
+            // Who asks to stop is heard before anything else is taken in or begun.
+            biased;
             changed = stop.changed(), if !alone => {
                 alone = changed.is_err();
                 let wish = if alone { Stop::Pause } else { *stop.borrow_and_update() };
@@ -113,6 +108,19 @@ pub async fn drive(
                     abort(&mut loops.begun, prepares);
                 }
                 asked = wish;
+            }
+            (node, reason) = leases.keep(&holding) => {
+                loops.tell(Event { at: clock.now(), what: Happening::TookBack { node, reason } }).await?;
+            }
+            Some(ended) = under_way.next(), if !under_way.is_empty() => {
+                // An effect that was given up leaves nothing to record.
+                if let Ok((effect, result)) = ended {
+                    loops.begun.remove(&effect);
+                    loops.record(Outcome { effect, at: clock.now(), result }).await?;
+                }
+            }
+            () = clock.sleep_until(timer.unwrap_or(now)), if timer.is_some() => {
+                reached = timer.unwrap_or(now);
             }
         }
     }
@@ -178,9 +186,9 @@ impl<'a> Loop<'a> {
         self.journal.issued(&work.rollout, &effect).await?;
         let (handle, registration) = AbortHandle::new_pair();
         self.begun.insert(effect.clone(), handle);
-        let ending = self.ending(now);
+        let known = self.known(now);
         let done = async move {
-            let result = work.execute(essence(&effect), ending.as_ref(), now).await;
+            let result = work.execute(essence(&effect), &known).await;
             (effect, result)
         };
         Ok(Abortable::new(done, registration))
@@ -194,18 +202,24 @@ impl<'a> Loop<'a> {
         self.journal.outcome(&self.work.rollout, &outcome).await?;
         *self.rollout = moved;
         for event in events {
-            self.journal.event(&self.work.rollout, &event).await?;
-            (self.listen)(&event);
+            self.tell(event).await?;
         }
         Ok(())
     }
 
-    fn ending(&self, at: Timestamp) -> Option<Ending> {
-        self.rollout.ending().map(|verdict| Ending {
+    async fn tell(&mut self, event: Event) -> Result<(), DriveError> {
+        self.journal.event(&self.work.rollout, &event).await?;
+        (self.listen)(&event);
+        Ok(())
+    }
+
+    fn known(&self, at: Timestamp) -> Known {
+        let ending = self.rollout.ending().map(|verdict| Ending {
             verdict,
             quarantine: self.rollout.quarantine().map(str::to_owned),
             at,
-        })
+        });
+        Known { at, ending, leased: self.rollout.leased().cloned().collect() }
     }
 
     async fn end(&mut self, asked: Stop) -> Result<Driven, DriveError> {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future;
+
 use crate::model::{
     Action, Effect, Failure, FailureKind, Good, Health, Name, OutcomeResult, Plan, ProbeReport,
     Release, Replaced, Step, Timestamp, UnitId, Verdict,
@@ -17,6 +19,9 @@ use super::nodes::Nodes;
 
 /// How long a node may take for one switch, activation or put-back beyond the unit's own grace.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(180);
+
+/// Before a node that was not reached is asked once more whether its changes stand.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Everything that effects of one rollout are made of.
 pub struct Work {
@@ -59,29 +64,34 @@ pub struct Ending {
     pub at: Timestamp,
 }
 
+/// What the rollout knew when an effect was begun.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// When that was.
+    pub at: Timestamp,
+    /// How it will end without having converged, once that is certain.
+    pub ending: Option<Ending>,
+    /// Nodes that hold a lease.
+    pub leased: Vec<Name>,
+}
+
 impl Work {
     /// Does one effect and says what came of it. Idempotent, as every verb is.
-    pub async fn execute(
-        &self,
-        effect: &Effect,
-        ending: Option<&Ending>,
-        now: Timestamp,
-    ) -> OutcomeResult {
+    pub async fn execute(&self, effect: &Effect, known: &Known) -> OutcomeResult {
         let done = match effect {
             Effect::Prepare { node } => self.prepare(node).await,
             Effect::Change { unit } | Effect::Stop { unit } | Effect::PutBack { unit } => {
                 self.move_unit(effect, unit).await
             }
-            Effect::Probe { unit } => return self.probe(unit, |step| step.health.clone()).await,
+            Effect::Probe { unit } => return self.probe_new(unit).await,
             Effect::ProbeBack { unit } => {
                 return self.probe(unit, |step| step.health_before.clone()).await;
             }
-            Effect::Confirm { node } => self.confirm(node, now).await,
-            Effect::Abandon { node } => self.abandon(node, ending).await,
-            // The loop keeps these itself: a decision is its journal entry, a wait is its timer.
-            Effect::Decide | Effect::Wait { .. } | Effect::Retry { .. } | Effect::Operator => {
-                Ok(())
-            }
+            Effect::Confirm { node } => self.confirm(node, known.at).await,
+            Effect::Abandon { node } => self.abandon(node, known.ending.as_ref()).await,
+            Effect::Decide => self.all_stand(&known.leased).await,
+            // The loop keeps these itself: a wait is its timer.
+            Effect::Wait { .. } | Effect::Retry { .. } | Effect::Operator => Ok(()),
         };
         match done {
             Ok(()) => {
@@ -166,6 +176,40 @@ impl Work {
         done.map_err(|error| of_unit(error.into_failure(), unit))
     }
 
+    /// Says a word to a node; what it changed stands, or the node says that it took it back.
+    pub(super) async fn hold(&self, node: &Name, anew: bool) -> Result<(), Failure> {
+        let transport = self.transport(node)?;
+        transport.hold(&self.fence(node), anew).await.map_err(TransportError::into_failure)
+    }
+
+    /// Asks, over new connections, every node that changed: a decision is for what stands and can be told.
+    async fn all_stand(&self, leased: &[Name]) -> Result<(), Failure> {
+        let changed = leased.iter().filter(|node| self.steps_on(node).next().is_some());
+        let required = changed.filter(|node| !self.plan.optional.contains(*node));
+        let asked = future::join_all(required.map(|node| self.stands(node))).await;
+        asked.into_iter().collect()
+    }
+
+    async fn stands(&self, node: &Name) -> Result<(), Failure> {
+        let mut said = self.hold(node, true).await;
+        if matches!(&said, Err(failure) if failure.kind == FailureKind::Transport) {
+            tokio::time::sleep(AGAIN).await;
+            said = self.hold(node, true).await;
+        }
+        said.map_err(|failure| Failure { message: named(node, &failure.message), ..failure })
+    }
+
+    /// A node that took the change back, or was taken by another, has answered for the old version.
+    async fn probe_new(&self, unit: &UnitId) -> OutcomeResult {
+        let probed = self.probe(unit, |step| step.health.clone()).await;
+        match self.hold(&unit.node, false).await {
+            Err(why) if matches!(why.kind, FailureKind::Restored | FailureKind::Busy) => {
+                OutcomeResult::Failed(of_unit(why, unit))
+            }
+            _ => probed,
+        }
+    }
+
     async fn probe(
         &self,
         unit: &UnitId,
@@ -248,6 +292,11 @@ fn removal(replaced: &Replaced) -> PrepareUnit {
         from: Some(replaced.from.clone()),
         adopt: false,
     }
+}
+
+fn named(node: &Name, message: &str) -> String {
+    let place = format!("{node}: ");
+    if message.starts_with(&place) { message.to_owned() } else { place + message }
 }
 
 fn failure(kind: FailureKind, message: String) -> Failure {

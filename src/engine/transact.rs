@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::journal::{Journal, Kind, NewRollout, RolloutRecord};
-use crate::model::{Fleet, Name, Observed, Plan, Release};
+use crate::model::{Fleet, Name, Observed, Plan, Release, Warning};
 use crate::plan;
 use crate::probe::{self, Target};
 use crate::rollout::Rollout;
 
-use super::asked::{Asked, UNSETTLED};
+use super::asked::{Asked, TAKEN_BACK, UNSETTLED};
 use super::drive::{DriveError, Driven, Stop, drive, replay};
 use super::execute::Work;
 use super::nodes::Nodes;
@@ -58,7 +58,9 @@ pub async fn survey(
     plan.refusals.extend(refusals);
     // What an earlier rollout left is settled when there is nothing to do.
     let settled = plan.is_empty() && plan.refusals.is_empty();
-    plan.warnings.extend(warnings.into_iter().filter(|one| !settled || one.code != UNSETTLED));
+    let old = [UNSETTLED, TAKEN_BACK];
+    let told = |one: &Warning| !settled || !old.contains(&one.code.as_str());
+    plan.warnings.extend(warnings.into_iter().filter(told));
     Survey { release, observed, nodes, routes: probe::routes(fleet), plan, released }
 }
 

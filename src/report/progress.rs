@@ -105,6 +105,7 @@ fn node(what: &Happening) -> Option<&Name> {
         | Happening::Retrying { node, .. }
         | Happening::Confirmed { node }
         | Happening::GivenUp { node }
+        | Happening::TookBack { node, .. }
         | Happening::Abandoned { node } => Some(node),
         Happening::Changing { unit }
         | Happening::Changed { unit }

@@ -53,6 +53,7 @@ fn told(event: &Event) -> Vec<String> {
                 headline(reason)
             )]
         }
+        Happening::TookBack { node, reason } => vec![format!("{node}: {reason}")],
         Happening::PuttingBack { units } => vec![format!("putting back: {}", names(units))],
         Happening::PutBack { unit } => vec![format!("{unit}: put back")],
         Happening::PutBackFailed { unit, message } => {

@@ -47,6 +47,16 @@ pub trait Channel: Send + Sync {
         deadline: Duration,
     ) -> Result<Answer, TransportError>;
 
+    /// Runs a verb that is a word between others, and does not stand in line behind long ones.
+    async fn say(
+        &self,
+        verb: &str,
+        request: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Answer, TransportError> {
+        self.run(verb, request, deadline).await
+    }
+
     /// Forgets a standing connection, so that the next verb comes over a new one.
     async fn reconnect(&self) -> Result<(), TransportError> {
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::channel::Channel;
+use super::channel::{Answer, Channel};
 use super::response::{self, Lines};
 use super::{
     Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
@@ -57,16 +57,7 @@ impl<C: Channel> Scripted<C> {
         request: Vec<u8>,
         deadline: Duration,
     ) -> Result<Vec<u8>, TransportError> {
-        let answer = self.channel.run(verb, request, deadline).await?;
-        if answer.stdout.is_empty() {
-            let complaint = answer.complaint();
-            return Err(TransportError::Unreachable(if complaint.is_empty() {
-                format!("no answer to `{verb}`")
-            } else {
-                format!("no answer to `{verb}`: {complaint}")
-            }));
-        }
-        Ok(answer.stdout)
+        answered(verb, self.channel.run(verb, request, deadline).await?)
     }
 
     async fn lines(
@@ -99,6 +90,19 @@ impl<C: Channel> Scripted<C> {
         let paths: BTreeSet<AbsPath> = shown.map(|artifact| artifact.destination).collect();
         Ok(paths.into_iter().collect())
     }
+}
+
+/// What the script said; a script that said nothing did not come to its answer.
+fn answered(verb: &str, answer: Answer) -> Result<Vec<u8>, TransportError> {
+    if answer.stdout.is_empty() {
+        let complaint = answer.complaint();
+        return Err(TransportError::Unreachable(if complaint.is_empty() {
+            format!("no answer to `{verb}`")
+        } else {
+            format!("no answer to `{verb}`: {complaint}")
+        }));
+    }
+    Ok(answer.stdout)
 }
 
 #[async_trait]
@@ -155,7 +159,8 @@ impl<C: Channel> Transport for Scripted<C> {
         if anew {
             self.channel.reconnect().await?;
         }
-        self.lines("hold", request::hold(fence), HOLD).await.map(drop)
+        let answer = self.channel.say("hold", request::hold(fence), HOLD).await?;
+        response::parse(&answered("hold", answer)?, &self.node).map(drop)
     }
 
     async fn confirm(&self, request: &Confirm) -> Result<(), TransportError> {

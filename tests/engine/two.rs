@@ -1,7 +1,7 @@
 //! Two controllers at once: one holds the fence, the other is refused and changes nothing.
 
 use gitsync::clock::Clock;
-use gitsync::engine::{Conductor, Driven, Stop, Verdict, gate};
+use gitsync::engine::{Conductor, Driven, Known, Stop, Verdict, gate};
 use gitsync::event::{Event, Happening};
 use gitsync::journal::Kind;
 use gitsync::model::{Effect, OutcomeResult};
@@ -40,9 +40,10 @@ async fn what_an_own_rollout_that_is_over_still_holds_is_let_go_of_and_nothing_e
     let (journal, clock) = (there.lab.journal().await, Clock::system());
     let conductor = Conductor { journal: &journal, clock: &clock, holder: "me".to_owned() };
     let (_, work) = conductor.begin(look, Kind::Apply).await.unwrap();
+    let begun = Known { at: clock.now(), ending: None, leased: Vec::new() };
     for node in &work.plan.nodes {
         let prepare = Effect::Prepare { node: node.clone() };
-        assert_eq!(work.execute(&prepare, None, clock.now()).await, OutcomeResult::Done);
+        assert_eq!(work.execute(&prepare, &begun).await, OutcomeResult::Done);
     }
     drop(journal);
     let look = there.lab.survey(&there.two, &Kill::Never).await;

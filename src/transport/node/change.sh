@@ -236,7 +236,7 @@ start_one_replaced() {
 verb_bring_up() {
     asked_unit || finish_bad
     record_load
-    [ -z "$r_holder" ] || { bad busy "held by $r_holder since $r_since (rollout $r_rollout)"; finish_bad; }
+    [ -z "$r_holder" ] || lease_lapsed || { bad busy "held by $r_holder since $r_since (rollout $r_rollout)"; finish_bad; }
     [ -d "$unit_dir" ] || { bad refused "$unit is not on this node"; finish_bad; }
     unit_hold || finish_bad
     bring_up || { tell "$unit_dir/out"; finish_bad; }

@@ -243,6 +243,16 @@ impl Channel for SshChannel {
         self.execute(&arguments, &request, deadline).await
     }
 
+    async fn say(
+        &self,
+        verb: &str,
+        request: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Answer, TransportError> {
+        let arguments = script::verb_arguments(&self.root, verb);
+        self.execute_in(run::Line::Passes, &arguments, &request, deadline).await
+    }
+
     async fn reconnect(&self) -> Result<(), TransportError> {
         // Commands that still run keep the old connection until they end.
         self.state.lock().await.master = None;

@@ -31,6 +31,11 @@ impl Sessions {
         Self { places: Semaphore::new(limit), limit: AtomicUsize::new(limit) }
     }
 
+    /// Whether sshd is likely to have a place beside those.
+    fn spare(&self) -> bool {
+        self.limit.load(Ordering::SeqCst) >= super::MOST_SESSIONS
+    }
+
     /// One place fewer from now on, but never none.
     fn shrink(&self, permit: SemaphorePermit<'_>) {
         let fewer = |limit: usize| (limit > 1).then(|| limit - 1);
@@ -38,6 +43,15 @@ impl Sessions {
             permit.forget();
         }
     }
+}
+
+/// How a command comes by its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// When there is a place.
+    Waits,
+    /// Past those that wait, where sshd allows it: sshd's own limit is above ours.
+    Passes,
 }
 
 /// Why a session did not begin.
@@ -59,9 +73,20 @@ impl SshChannel {
         input: &[u8],
         deadline: Duration,
     ) -> Result<Answer, TransportError> {
+        self.execute_in(Line::Waits, arguments, input, deadline).await
+    }
+
+    /// The same, in line with others or past them.
+    pub(super) async fn execute_in(
+        &self,
+        how: Line,
+        arguments: &[String],
+        input: &[u8],
+        deadline: Duration,
+    ) -> Result<Answer, TransportError> {
         let sudo = self.ssh().is_some_and(|ssh| ssh.sudo);
         let line = script::remote_command(arguments, sudo);
-        match tokio::time::timeout(deadline, self.run_line(&line, input)).await {
+        match tokio::time::timeout(deadline, self.run_line(how, &line, input)).await {
             Ok(answer) => self.check_sudo(answer?, sudo),
             Err(_) => Err(self.unreachable(format!("no answer within {} s", deadline.as_secs()))),
         }
@@ -107,10 +132,21 @@ impl SshChannel {
     }
 
     /// Opens the connection again once when it turns out to be dead before the command began.
-    async fn run_line(&self, line: &str, input: &[u8]) -> Result<Answer, TransportError> {
+    async fn run_line(
+        &self,
+        how: Line,
+        line: &str,
+        input: &[u8],
+    ) -> Result<Answer, TransportError> {
         let mut reopened = false;
+        let mut past = how == Line::Passes && self.sessions.spare();
         for _ in 0..MOST_TRIES {
-            let place = self.sessions.places.acquire().await.map_err(|e| self.unreachable(e))?;
+            let place = match past {
+                true => None,
+                false => {
+                    Some(self.sessions.places.acquire().await.map_err(|e| self.unreachable(e))?)
+                }
+            };
             let master = self.master().await?;
             match begin(&master, line).await {
                 Ok(child) => return self.finish(&master, child, input).await,
@@ -122,7 +158,11 @@ impl SshChannel {
                     return Err(self.unreachable("the connection broke off before the command"));
                 }
                 Err(Unopened::Full) => {
-                    self.sessions.shrink(place);
+                    // One that passed has no place to give up; it gets in line.
+                    past = false;
+                    if let Some(place) = place {
+                        self.sessions.shrink(place);
+                    }
                     tokio::time::sleep(PLACE_BACK).await;
                 }
                 Err(Unopened::Other(reason)) => return Err(self.unreachable(reason)),
