@@ -141,6 +141,11 @@ pub enum Happening {
     },
     /// The decision is durable: the rollout only goes forward from here.
     Decided,
+    /// A node took its changes back before it heard the decision: they are made there again.
+    RollingForward {
+        /// Which.
+        node: Name,
+    },
     /// A node was disarmed and recorded the release.
     Confirmed {
         /// Which.

@@ -60,6 +60,11 @@ fn told(event: &Event) -> Vec<String> {
             vec![format!("{unit}: {message}")]
         }
         Happening::Decided => vec!["decided: every change is good".to_owned()],
+        Happening::RollingForward { node } => {
+            vec![format!(
+                "{node}: the decision stands, so what it took back is changed there again"
+            )]
+        }
         Happening::Confirmed { node } => vec![format!("{node}: confirmed")],
         Happening::Abandoned { node } => {
             vec![format!("{node}: recorded how it ended")]

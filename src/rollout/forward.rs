@@ -20,7 +20,7 @@ impl Rollout {
                 Phase::Draining => self.drained(told),
                 Phase::Back { wave } => self.advance_back(wave, told),
                 Phase::BackAgain => self.advance_again(told),
-                Phase::Confirming if !self.any_node(NodeProgress::Confirming) => self.end(told),
+                Phase::Confirming => self.advance_confirming(told),
                 Phase::Abandoning if !self.any_node(NodeProgress::Abandoning) => self.end(told),
                 _ => {}
             }
@@ -56,7 +56,7 @@ impl Rollout {
     }
 
     /// When gateways have seen the last of the members that changed before.
-    fn gate_until(&self, wave: usize) -> Option<Timestamp> {
+    pub(super) fn gate_until(&self, wave: usize) -> Option<Timestamp> {
         let gate = self.plan.waves[wave].gate.as_ref()?;
         let steps = gate.seen.iter().filter_map(|unit| self.steps.get(*self.index.get(unit)?));
         let good = steps.filter_map(|step| match step.state {
@@ -117,8 +117,8 @@ impl Rollout {
     pub(super) fn reasons(&self) -> String {
         let cause = self.cause.iter().map(|cause| cause.text.clone());
         let troubles = self.troubles.iter().map(|trouble| match &trouble.unit {
-            Some(unit) => format!("{unit} {}", trouble.message),
-            None => format!("{} {}", trouble.node, trouble.message),
+            Some(unit) => format!("{unit} {} ({})", trouble.message, trouble.next),
+            None => format!("{} {} ({})", trouble.node, trouble.message, trouble.next),
         });
         cause.chain(troubles).collect::<Vec<_>>().join("; ")
     }

@@ -6,11 +6,15 @@
 //!        └── failure ─────┴──► drain ─► put back, last wave first ─► abandon all nodes ─► rolled back
 //! ```
 //! [`Rollout::record`] is the only transition table (`record.rs`); `forward.rs` says what comes next while all is
-//! well, `revert.rs` what comes next after a failure. The whole state follows from the plan and the outcomes in
+//! well, `revert.rs` what comes next after a failure, `again.rs` what comes next for a node that took its changes back
+//! although the decision was made, and `remedy.rs` what a person is told to do. The whole state follows from the plan and the outcomes in
 //! their order, so that replaying a journal gives the very state that was lost in a crash.
 
+mod again;
 mod forward;
 mod record;
+mod remedy;
+mod retry;
 mod revert;
 mod state;
 #[cfg(test)]
@@ -55,6 +59,8 @@ pub struct Rollout {
     index: BTreeMap<UnitId, usize>,
     /// Asked for and no longer wanted: an answer may still come and is ignored, once.
     loose: BTreeSet<Effect>,
+    /// How often the decision was tried in vain.
+    decision: state::Tries,
     cause: Option<Cause>,
     quarantine: Option<String>,
     troubles: Vec<Trouble>,
@@ -106,6 +112,7 @@ impl Rollout {
             waves,
             index,
             loose: BTreeSet::new(),
+            decision: state::Tries::default(),
             cause: None,
             quarantine: None,
             troubles: Vec::new(),
@@ -134,7 +141,7 @@ impl Rollout {
             Phase::Gate { until, .. } | Phase::BackGate { until, .. } => {
                 Some(Effect::Wait { until })
             }
-            Phase::Deciding => Some(Effect::Decide),
+            Phase::Deciding => Some(self.decision.wrap(Effect::Decide)),
             _ => None,
         }
     }
@@ -244,11 +251,22 @@ impl Rollout {
 
     /// Nodes that hold a lease for this rollout and must go on hearing from the controller.
     pub fn leased(&self) -> impl Iterator<Item = &Name> {
-        use NodeProgress::{Abandoning, Confirming, Prepared, Preparing, Unsure};
-        let holds = [Preparing, Prepared, Unsure, Confirming, Abandoning];
+        use NodeProgress::{
+            Abandoning, Confirming, Prepared, Preparing, Rearming, Renewing, Unsure,
+        };
+        let holds = [Preparing, Prepared, Unsure, Confirming, Rearming, Renewing, Abandoning];
         let over = self.phase == Phase::Over;
         let held = self.nodes.iter().filter(move |node| !over && holds.contains(&node.state));
         held.map(|node| &node.name)
+    }
+
+    /// Nodes on which something of this rollout stands: each must still hold it when the decision is made.
+    pub fn changed_nodes(&self) -> impl Iterator<Item = &Name> {
+        let changed = |name: &Name| {
+            self.steps.iter().any(|step| step.unit.node == *name && step.state.touched())
+        };
+        let here = self.nodes.iter().filter(|node| node.state == NodeProgress::Prepared);
+        here.map(|node| &node.name).filter(move |name| changed(name))
     }
 
     /// Units of a node whose files and containers go when it hears the decision: stopped ones and replaced ones.
@@ -273,11 +291,5 @@ fn tracks(plan: &Plan) -> Vec<NodeTrack> {
     let mut seen = BTreeSet::new();
     let named = plan.nodes.iter().chain(plan.steps().map(|step| &step.unit.node));
     let once = named.filter(|name| seen.insert(*name));
-    once.map(|name| NodeTrack {
-        name: name.clone(),
-        optional: optional.contains(name),
-        state: NodeProgress::Preparing,
-        tries: state::Tries::default(),
-    })
-    .collect()
+    once.map(|name| NodeTrack::new(name.clone(), optional.contains(name))).collect()
 }

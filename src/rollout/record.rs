@@ -3,7 +3,8 @@
 use crate::event::{Event, Happening};
 use crate::model::{Effect, Failure, FailureKind, Name, Outcome, OutcomeResult, Timestamp};
 
-use super::state::{CONFIRM_RETRIES, RETRIES, sentence};
+use super::remedy;
+use super::state::{CONFIRM_RETRIES, RETRIES, Tries, sentence};
 use super::{IllegalMove, NodeProgress, Phase, Rollout, StepState, Trouble};
 
 /// What happened at one time, in order.
@@ -83,6 +84,11 @@ impl Rollout {
         let name = self.nodes[node].name.clone();
         match (self.nodes[node].state, result) {
             (N::Preparing, OutcomeResult::Failed(failure)) => self.unprepared(node, failure, told),
+            (N::Rearming, OutcomeResult::Failed(failure)) => self.unready(node, failure, told),
+            (N::Rearming, _) => {
+                self.nodes[node].enter(N::Renewing);
+                told.tell(Happening::Prepared { node: name });
+            }
             (N::Confirming, OutcomeResult::Failed(failure)) => {
                 self.unconfirmed(node, failure, told);
             }
@@ -112,6 +118,7 @@ impl Rollout {
         let unit = track.unit.clone();
         match (track.state, result) {
             _ if self.node_left(step) => self.steps[step].enter(S::Left, at),
+            (_, result) if self.renewing(step) => self.renewed(step, result, told),
             (S::Changing, OutcomeResult::Done) => self.changed(step, told),
             (S::Probing, OutcomeResult::Passed(report)) => {
                 self.steps[step].enter(S::Good(at), at);
@@ -120,12 +127,16 @@ impl Rollout {
             (S::Changing | S::Probing, OutcomeResult::Failed(failure)) => {
                 self.step_failed(step, failure, told);
             }
-            (S::PuttingBack, OutcomeResult::Done) => {
+            (S::PuttingBack, result) if went_back(&result) => {
                 let probed = self.steps[step].probed_back;
                 self.steps[step].enter(if probed { S::ProbingBack } else { S::Back(at) }, at);
+                self.found(step);
                 told.tell(Happening::PutBack { unit });
             }
-            (S::ProbingBack, OutcomeResult::Passed(_)) => self.steps[step].enter(S::Back(at), at),
+            (S::ProbingBack, OutcomeResult::Passed(_)) => {
+                self.steps[step].enter(S::Back(at), at);
+                self.found(step);
+            }
             (S::PuttingBack | S::ProbingBack, OutcomeResult::Failed(failure)) => {
                 self.back_failed(step, failure, told);
             }
@@ -138,10 +149,7 @@ impl Rollout {
         match (self.phase, result) {
             (Phase::Gate { wave, .. }, _) => self.begin_wave(wave, told),
             (Phase::BackGate { wave, .. }, _) => self.phase = Phase::Back { wave },
-            (Phase::Deciding, OutcomeResult::Failed(failure)) => {
-                let text = sentence(&"the decision", &failure);
-                self.turn(text, &failure, None, None, told);
-            }
+            (Phase::Deciding, OutcomeResult::Failed(failure)) => self.undecided(failure, told),
             (Phase::Deciding, _) => {
                 told.tell(Happening::Decided);
                 self.confirm();
@@ -151,7 +159,39 @@ impl Rollout {
         }
     }
 
-    fn changed(&mut self, step: usize, told: &mut Told) {
+    /// The decision was not made: a node can't be asked over a new connection, or took its changes back.
+    fn undecided(&mut self, failure: Failure, told: &mut Told) {
+        let name = failure.unit.as_ref().map(|unit| unit.node.clone());
+        let node = name.as_ref().and_then(|name| self.node_named(name));
+        let lost = failure.kind == FailureKind::Transport;
+        let until = lost.then(|| self.decision.again(told.at, RETRIES, None)).flatten();
+        if let Some(until) = until {
+            let retrying = name.map(|node| Happening::Retrying {
+                node,
+                message: failure.message.clone(),
+                until,
+            });
+            told.happenings.extend(retrying);
+        } else if let Some(node) = node.filter(|node| self.may_leave(*node, failure.kind)) {
+            self.leave(node, &failure, told);
+            self.decision = Tries::anew(told.at);
+        } else {
+            let text = sentence(&"the decision", &failure);
+            self.turn(text, &failure, failure.unit.clone(), name, told);
+        }
+    }
+
+    /// Whether an optional node just leaves: it was lost, or took back what nobody elsewhere was proven against.
+    fn may_leave(&self, node: usize, kind: FailureKind) -> bool {
+        let goes = match kind {
+            FailureKind::Transport => true,
+            FailureKind::Restored => !self.needed_elsewhere(node),
+            _ => false,
+        };
+        goes && self.nodes[node].optional && self.cause.is_none()
+    }
+
+    pub(super) fn changed(&mut self, step: usize, told: &mut Told) {
         let at = told.at;
         let turned = self.cause.is_some();
         let track = &mut self.steps[step];
@@ -169,9 +209,8 @@ impl Rollout {
         if self.cause.is_none() && self.node_again(node, &failure, RETRIES, told) {
             return;
         }
-        let lost = failure.kind == FailureKind::Transport;
-        if lost && self.nodes[node].optional && self.cause.is_none() {
-            self.leave(node, &failure.message, told);
+        if self.may_leave(node, failure.kind) {
+            self.leave(node, &failure, told);
             return;
         }
         // A fence that someone else holds was not taken: there is nothing of ours to abandon.
@@ -190,21 +229,25 @@ impl Rollout {
         if self.node_again(node, &failure, CONFIRM_RETRIES, told) {
             return;
         }
-        if self.nodes[node].optional && failure.kind == FailureKind::Transport {
-            self.leave(node, &failure.message, told);
+        if failure.kind == FailureKind::Restored {
+            self.roll_forward(node, failure, told);
             return;
         }
-        self.nodes[node].enter(NodeProgress::Unheard);
-        let mut message = format!("did not take the decision: {}", failure.message);
-        if failure.kind == FailureKind::Transport {
-            message.push_str(&remedy(&self.nodes[node].name));
+        if self.nodes[node].optional && failure.kind == FailureKind::Transport {
+            self.leave(node, &failure, told);
+            return;
         }
-        self.trouble_on(node, message);
+        let tries = self.nodes[node].tries.count();
+        self.nodes[node].enter(NodeProgress::Unheard);
+        let message = format!("did not take the decision: {}", remedy::tried(tries, &failure));
+        let next = remedy::of_decision(&self.nodes[node].name, failure.kind);
+        self.trouble_on(node, &message, &next);
         self.tell_failed(None, Some(self.nodes[node].name.clone()), &failure, told);
     }
 
     fn unabandoned(&mut self, node: usize, failure: Failure, told: &mut Told) {
-        if self.node_again(node, &failure, RETRIES, told) {
+        let patient = self.patient(node, &failure, told);
+        if self.node_again_until(node, &failure, (RETRIES, patient), told) {
             return;
         }
         self.nodes[node].enter(NodeProgress::Unheard);
@@ -212,30 +255,29 @@ impl Rollout {
     }
 
     fn step_failed(&mut self, step: usize, failure: Failure, told: &mut Told) {
-        let lost = failure.kind == FailureKind::Transport;
-        if self.cause.is_none() && self.step_again(step, &failure, told) {
+        if self.cause.is_none() && self.step_again(step, &failure, None, told) {
             return;
         }
         self.steps[step].enter(StepState::Suspect, told.at);
         let unit = self.steps[step].unit.clone();
         match self.node_of(step) {
-            Some(node) if lost && self.nodes[node].optional && self.cause.is_none() => {
-                self.leave(node, &failure.message, told);
-            }
+            Some(node) if self.may_leave(node, failure.kind) => self.leave(node, &failure, told),
             _ => self.turn(sentence(&unit, &failure), &failure, Some(unit), None, told),
         }
     }
 
     fn back_failed(&mut self, step: usize, failure: Failure, told: &mut Told) {
-        if self.step_again(step, &failure, told) {
+        let node = self.node_of(step);
+        let patient = node.and_then(|node| self.patient(node, &failure, told));
+        if self.step_again(step, &failure, patient, told) {
             return;
         }
         let putting = self.steps[step].state == StepState::PuttingBack;
         let lost = failure.kind == FailureKind::Transport;
         let leased = self.plan.policy.dead_man.is_some();
-        let node = self.node_of(step).filter(|_| putting && lost);
+        let node = node.filter(|_| putting && lost);
         if let Some(node) = node.filter(|node| leased && self.nodes[*node].optional) {
-            self.leave(node, &failure.message, told);
+            self.leave(node, &failure, told);
         } else if !putting && !lost && self.doubt(step, told.at) {
             self.tell_failed(Some(self.steps[step].unit.clone()), None, &failure, told);
         } else {
@@ -246,39 +288,26 @@ impl Rollout {
     fn stuck(&mut self, step: usize, lost: Option<usize>, failure: &Failure, told: &mut Told) {
         let putting = self.steps[step].state == StepState::PuttingBack;
         let what = if putting { "could not be put back" } else { "was put back but is not good" };
-        let mut message = format!("{what}: {}", failure.message);
-        if let Some(node) = lost {
-            message.push_str(&remedy(&self.nodes[node].name));
-            if self.plan.policy.dead_man.is_some() {
-                // Not told that the rollout is over: a node that still has its lease restores what we could not.
-                self.nodes[node].enter(NodeProgress::Unheard);
-            }
+        let message = format!("{what}: {}", remedy::tried(self.steps[step].tries.count(), failure));
+        let unit = self.steps[step].unit.clone();
+        let next = match lost {
+            Some(_) => remedy::of_lost(&unit.node, Some(&unit)),
+            None => remedy::of_stuck(&unit),
+        };
+        if let Some(node) = lost.filter(|_| self.plan.policy.dead_man.is_some()) {
+            // Not told that the rollout is over: a node that still has its lease restores what we could not.
+            self.nodes[node].enter(NodeProgress::Unheard);
         }
         self.steps[step].enter(StepState::Stuck, told.at);
-        self.trouble(step, message.clone());
-        let unit = self.steps[step].unit.clone();
+        self.trouble(step, message.clone(), next);
         told.tell(Happening::PutBackFailed { unit, message });
     }
 
-    /// Whether a failed transport is tried again; says so when it is.
-    fn step_again(&mut self, step: usize, failure: &Failure, told: &mut Told) -> bool {
-        let transport = failure.kind == FailureKind::Transport;
-        let track = &mut self.steps[step];
-        let until = transport.then(|| track.tries.again(told.at, RETRIES)).flatten();
-        let node = track.unit.node.clone();
-        retrying(node, failure, until, told)
-    }
-
-    fn node_again(&mut self, node: usize, failure: &Failure, limit: u32, told: &mut Told) -> bool {
-        let transport = failure.kind == FailureKind::Transport;
-        let track = &mut self.nodes[node];
-        let until = transport.then(|| track.tries.again(told.at, limit)).flatten();
-        let name = track.name.clone();
-        retrying(name, failure, until, told)
-    }
-
     pub(super) fn node_of(&self, step: usize) -> Option<usize> {
-        let name = &self.steps[step].unit.node;
+        self.node_named(&self.steps[step].unit.node)
+    }
+
+    fn node_named(&self, name: &Name) -> Option<usize> {
         self.nodes.iter().position(|track| track.name == *name)
     }
 
@@ -286,36 +315,32 @@ impl Rollout {
         self.node_of(step).is_some_and(|node| self.nodes[node].state == NodeProgress::Left)
     }
 
-    pub(super) fn trouble(&mut self, step: usize, message: String) {
+    pub(super) fn trouble(&mut self, step: usize, message: String, next: String) {
         let unit = self.steps[step].unit.clone();
-        self.troubles.push(Trouble { node: unit.node.clone(), unit: Some(unit), message });
+        self.troubles.push(Trouble { node: unit.node.clone(), unit: Some(unit), message, next });
     }
 
     /// Trouble with every unit that changed on a node, or with the node itself when none did.
-    fn trouble_on(&mut self, node: usize, message: String) {
+    fn trouble_on(&mut self, node: usize, message: &str, next: &str) {
         let name = self.nodes[node].name.clone();
         let here = (0..self.steps.len()).filter(|&i| self.steps[i].unit.node == name);
         let units: Vec<usize> = here.filter(|&i| self.steps[i].state.touched()).collect();
         for &step in &units {
-            self.trouble(step, message.clone());
+            self.trouble(step, message.to_owned(), next.to_owned());
         }
         if units.is_empty() {
-            self.troubles.push(Trouble { node: name, unit: None, message });
+            let (message, next) = (message.to_owned(), next.to_owned());
+            self.troubles.push(Trouble { node: name, unit: None, message, next });
         }
     }
 }
 
-/// What to do about a required node that was lost with something of this rollout on it.
-fn remedy(node: &Name) -> String {
-    format!(
-        " (when {node} is back, the next rollout puts it right; if it is gone for good, take its file out of nodes/)"
-    )
-}
-
-fn retrying(node: Name, failure: &Failure, until: Option<Timestamp>, told: &mut Told) -> bool {
-    let Some(until) = until else { return false };
-    told.tell(Happening::Retrying { node, message: failure.message.clone(), until });
-    true
+/// Whether a put-back came to its end; a node that restored itself has nothing left to put back.
+fn went_back(result: &OutcomeResult) -> bool {
+    match result {
+        OutcomeResult::Failed(failure) => failure.kind == FailureKind::Restored,
+        _ => true,
+    }
 }
 
 /// The effect itself, without the wait before it is tried again.

@@ -10,7 +10,8 @@ use crate::event::Happening;
 use crate::model::{Effect, Failure, FailureKind, Name, OnFailure, Timestamp, UnitId};
 
 use super::forward::wait_reason;
-use super::record::Told;
+use super::record::{Told, essence};
+use super::remedy;
 use super::state::Tries;
 use super::{Cause, NodeProgress, Phase, Rollout, StepState};
 
@@ -58,7 +59,7 @@ impl Rollout {
     fn let_go(&mut self, told: &mut Told) {
         let at = told.at;
         let cancelled = self.cause.as_ref().is_some_and(|c| c.kind == FailureKind::Cancelled);
-        self.loose.extend(self.own_effect().filter(|effect| *effect != Effect::Decide));
+        self.loose.extend(self.own_effect().filter(|effect| *essence(effect) != Effect::Decide));
         for step in 0..self.steps.len() {
             if self.idle(step, at) {
                 self.loosen(step, StepState::Suspect, at);
@@ -77,7 +78,7 @@ impl Rollout {
     }
 
     /// Whether a step is on its way, but nothing can be moving its node: it is probed, or waits to be tried again.
-    fn idle(&self, step: usize, at: Timestamp) -> bool {
+    pub(super) fn idle(&self, step: usize, at: Timestamp) -> bool {
         let track = &self.steps[step];
         let waits = track.tries.until.is_some_and(|until| until > at);
         match track.state {
@@ -87,33 +88,37 @@ impl Rollout {
         }
     }
 
-    fn loosen(&mut self, step: usize, state: StepState, at: Timestamp) {
+    pub(super) fn loosen(&mut self, step: usize, state: StepState, at: Timestamp) {
         self.loose.extend(self.steps[step].effect());
         self.steps[step].enter(state, at);
     }
 
     /// Lets an optional node go: its units leave, and its lease puts back what was changed on it.
-    pub(super) fn leave(&mut self, node: usize, reason: &str, told: &mut Told) {
+    pub(super) fn leave(&mut self, node: usize, failure: &Failure, told: &mut Told) {
         let decided = self.nodes[node].state == NodeProgress::Confirming;
+        let restored = failure.kind == FailureKind::Restored;
+        let leased = restored || self.plan.policy.dead_man.is_some();
         self.nodes[node].enter(NodeProgress::Left);
         let name = self.nodes[node].name.clone();
         for step in 0..self.steps.len() {
             if self.steps[step].unit.node == name && !decided {
-                self.leave_step(step, told.at);
+                self.leave_step(step, leased, told.at);
             }
         }
-        told.tell(Happening::NodeLeft { node: name, reason: reason.to_owned() });
+        told.tell(Happening::NodeLeft { node: name, reason: failure.message.clone() });
     }
 
-    fn leave_step(&mut self, step: usize, at: Timestamp) {
+    fn leave_step(&mut self, step: usize, leased: bool, at: Timestamp) {
         use StepState as S;
         let state = self.steps[step].state;
-        if matches!(state, S::Back(_) | S::Stuck | S::Kept) {
+        if matches!(state, S::Back(_) | S::Stuck | S::Kept | S::Undone) {
             return;
         }
-        if state.touched() && self.plan.policy.dead_man.is_none() {
+        if state.touched() && !leased {
             let message = "may be changed: its node was lost and has no lease".to_owned();
-            self.trouble(step, message);
+            let unit = &self.steps[step].unit;
+            let next = remedy::of_lost(&unit.node, Some(unit));
+            self.trouble(step, message, next);
         }
         let moving = matches!(state, S::Changing | S::PuttingBack) && !self.idle(step, at);
         // What may still be moving comes back first; its outcome then lets it go.
@@ -166,7 +171,8 @@ impl Rollout {
 
     fn keep(&mut self, step: usize, message: String, at: Timestamp) {
         self.steps[step].enter(StepState::Kept, at);
-        self.trouble(step, message);
+        let next = remedy::of_kept(&self.steps[step].unit, self.quarantine.is_some());
+        self.trouble(step, message, next);
     }
 
     /// Changed units that say `rollback: never`, and what they depend on, however far.
@@ -315,6 +321,6 @@ impl Rollout {
     }
 }
 
-fn same_group(a: &UnitId, b: &UnitId) -> bool {
+pub(super) fn same_group(a: &UnitId, b: &UnitId) -> bool {
     (a.kind, &a.name, &a.environment) == (b.kind, &b.name, &b.environment)
 }

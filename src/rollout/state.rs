@@ -8,6 +8,10 @@ use crate::model::{Action, Digest, Effect, Failure, Name, Step, Timestamp, UnitI
 pub(super) const RETRIES: u32 = 3;
 /// The same for a node that must still hear the decision: about a minute, the silence that a node bears.
 pub(super) const CONFIRM_RETRIES: u32 = 6;
+/// How often a node that took its changes back after the decision gets them again.
+pub(super) const ROUNDS: u32 = 2;
+/// What a node gets beyond the silence that it bears, to restore itself and to be reached again.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Where a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub enum StepState {
     Stuck,
     /// It was changed and is left so: a person must look.
     Kept,
+    /// Its node took it back after the decision, and it could not be changed again.
+    Undone,
     /// Its optional node left the rollout.
     Left,
 }
@@ -56,6 +62,7 @@ impl StepState {
             Self::Back(_) => "put back",
             Self::Stuck => "stuck",
             Self::Kept => "left on the new version",
+            Self::Undone => "taken back by its node",
             Self::Left => "left the rollout",
         }
     }
@@ -86,6 +93,10 @@ pub enum NodeProgress {
     Left,
     /// It is being told the decision.
     Confirming,
+    /// It took its changes back before it heard the decision, and is prepared again.
+    Rearming,
+    /// It was prepared again, and its changes are made again.
+    Renewing,
     /// It knows the decision.
     Confirmed,
     /// It is being told that the rollout is abandoned.
@@ -104,9 +115,15 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    /// Counts a failure; the time of the next try (2, 4, 8, … at most 30 seconds later), or none after `limit` tries.
-    pub(super) fn again(&mut self, at: Timestamp, limit: u32) -> Option<Timestamp> {
-        if self.failed >= limit {
+    /// Counts a failure; the time of the next try (2, 4, 8, … at most 30 seconds later), or none after `limit` tries
+    /// when it is `patient` no longer.
+    pub(super) fn again(
+        &mut self,
+        at: Timestamp,
+        limit: u32,
+        patient: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        if self.failed >= limit && patient.is_none_or(|end| end <= at) {
             self.until = None;
             return None;
         }
@@ -123,7 +140,17 @@ impl Tries {
         Self { failed: 0, until: Some(until) }
     }
 
-    fn wrap(self, effect: Effect) -> Effect {
+    /// Named apart from every effect before it, so that no late copy of one of those passes for it.
+    pub(super) fn anew(at: Timestamp) -> Self {
+        Self::not_before(at.after(Duration::from_millis(1)))
+    }
+
+    /// How often it was tried, with the try that has just failed.
+    pub(super) fn count(self) -> u32 {
+        self.failed + 1
+    }
+
+    pub(super) fn wrap(self, effect: Effect) -> Effect {
         match self.until {
             Some(until) => Effect::Retry { until, what: Box::new(effect) },
             None => effect,
@@ -138,14 +165,44 @@ pub(super) struct NodeTrack {
     pub(super) optional: bool,
     pub(super) state: NodeProgress,
     pub(super) tries: Tries,
+    /// How often its changes were begun again after the decision.
+    pub(super) rounds: u32,
+    /// What becomes of it once nothing moves on it any more.
+    pub(super) fate: Option<Fate>,
+    /// Since when it can't be reached although something of this rollout is on it.
+    pub(super) lost: Option<Timestamp>,
+}
+
+/// Which of a node's changes failed when they were made again: it decides what becomes of the node.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fate {
+    pub(super) step: usize,
+    pub(super) tries: u32,
+    pub(super) failure: Failure,
 }
 
 impl NodeTrack {
+    pub(super) fn new(name: Name, optional: bool) -> Self {
+        let (state, tries) = (NodeProgress::Preparing, Tries::default());
+        Self { name, optional, state, tries, rounds: 0, fate: None, lost: None }
+    }
+
+    /// Whether its changes are being made again.
+    pub(super) fn returns(&self) -> bool {
+        matches!(self.state, NodeProgress::Rearming | NodeProgress::Renewing)
+    }
+
+    /// Until when it is tried to be reached: by then a lease has lapsed, and what the change itself had cut is back.
+    pub(super) fn patience(&mut self, at: Timestamp, lease: Option<Duration>) -> Option<Timestamp> {
+        let since = *self.lost.get_or_insert(at);
+        lease.map(|silence| since.after(silence).after(GRACE))
+    }
+
     /// What should be under way for it.
     pub(super) fn effect(&self) -> Option<Effect> {
         let node = self.name.clone();
         let effect = match self.state {
-            NodeProgress::Preparing => Effect::Prepare { node },
+            NodeProgress::Preparing | NodeProgress::Rearming => Effect::Prepare { node },
             NodeProgress::Confirming => Effect::Confirm { node },
             NodeProgress::Abandoning => Effect::Abandon { node },
             _ => return None,
@@ -275,8 +332,10 @@ pub struct Trouble {
     pub node: Name,
     /// The unit; none when it is about the whole node.
     pub unit: Option<UnitId>,
-    /// What, in words.
+    /// What, in words: what was tried, how often, and the last error.
     pub message: String,
+    /// What to do about it, with the command.
+    pub next: String,
 }
 
 /// A sentence about a failure: where, then what; the place once, though many messages begin with the unit's name.

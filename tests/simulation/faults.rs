@@ -8,12 +8,13 @@ use gitsync::transport::fake::{Badness, Fault, FaultKind, Verb};
 use crate::fleets::{Case, cases, new, old, unit};
 use crate::run::{Kill, Run, Scenario};
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 8] = [
     Verb::Prepare,
     Verb::Change,
     Verb::Stop,
     Verb::PutBack,
     Verb::Probe,
+    Verb::Hold,
     Verb::Confirm,
     Verb::Abandon,
 ];
@@ -30,6 +31,7 @@ fn kinds() -> Vec<FaultKind> {
         FaultKind::Gone { until: Some(Timestamp(2_200_000)) },
         FaultKind::Lapse,
         FaultKind::Reboot,
+        FaultKind::Overtaken,
     ]
 }
 
@@ -72,9 +74,7 @@ fn kills(done: usize) -> Vec<Kill> {
 
 fn hold(case: &str, scenario: &Scenario) -> Verdict {
     let run = Run::of(scenario);
-    let Scenario { faults, bad, needs, kills, cancel, undecided, shuffle, .. } = scenario;
-    let given = (faults, bad, needs, kills, cancel, undecided, shuffle);
-    assert!(run.broken.is_empty(), "{case} {given:?}\n{:#?}\n{:#?}", run.broken, run.journal);
+    assert!(run.broken.is_empty(), "{case} {}", run.story());
     run.rollout.verdict().unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitsync::model::{Action, Name, OnFailure, Plan, Replaced, Rollback, Step, Timestamp};
+use gitsync::model::{Action, OnFailure, Plan, Replaced, Rollback, Step, Timestamp};
 use gitsync::transport::fake::{Badness, Fault, FaultKind, Verb};
 use proptest::prelude::*;
 
@@ -98,6 +98,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Verb::Stop,
         Verb::PutBack,
         Verb::Probe,
+        Verb::Hold,
         Verb::Confirm,
         Verb::Abandon,
     ]);
@@ -109,6 +110,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(K::Hang),
         Just(K::Lapse),
         Just(K::Reboot),
+        Just(K::Overtaken),
         Just(K::Gone { until: None }),
         (2_000_000..2_400_000u64).prop_map(|at| K::Gone { until: Some(Timestamp(at)) }),
     ];
@@ -160,7 +162,6 @@ proptest! {
     #[test]
     fn any_plan_with_any_mishaps_ends_well(scenario in scenario()) {
         let run = Run::of(&scenario);
-        let nodes: Vec<&Name> = scenario.plan.nodes.iter().collect();
-        prop_assert!(run.broken.is_empty(), "{:?}\n{:#?}\n{:#?}", nodes, run.broken, run.journal);
+        prop_assert!(run.broken.is_empty(), "{:#?}\n{}", scenario.plan, run.story());
     }
 }

@@ -194,7 +194,8 @@ fn wholly_one(run: &mut Run<'_>, step: &Step, verdict: Verdict) {
     let promised = leased
         && run.rollout.troubles().iter().any(|trouble| {
             let lost = ["could not be put back", "is back, the next rollout puts it right"];
-            let lost = lost.iter().all(|words| trouble.message.contains(words));
+            let told = format!("{} {}", trouble.message, trouble.next);
+            let lost = lost.iter().all(|words| told.contains(words));
             trouble.unit.as_ref() == Some(&step.unit) && lost
         });
     if promised && !old {

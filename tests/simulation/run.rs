@@ -58,10 +58,16 @@ impl Scenario {
         }
     }
 
+    /// What goes wrong in it, without its plan.
+    pub fn told(&self) -> impl std::fmt::Debug + '_ {
+        let Self { faults, bad, needs, kills, cancel, undecided, shuffle, .. } = self;
+        (faults, bad, needs, kills, cancel, undecided, shuffle)
+    }
+
     /// Whether nodes may have restored or restarted things by themselves.
     pub fn nodes_act_alone(&self) -> bool {
-        use gitsync::transport::fake::FaultKind::{Gone, Hang, Lapse, Reboot};
-        let alone = |f: &Fault| matches!(f.kind, Lapse | Reboot | Gone { .. } | Hang);
+        use gitsync::transport::fake::FaultKind::{Gone, Hang, Lapse, Overtaken, Reboot};
+        let alone = |f: &Fault| matches!(f.kind, Lapse | Reboot | Overtaken | Gone { .. } | Hang);
         self.kills.iter().any(|kill| kill.long) || self.faults.iter().any(alone)
     }
 }
@@ -125,6 +131,23 @@ impl<'a> Run<'a> {
             random: scenario.shuffle,
             fence: Fence { fleet: scenario.plan.fleet.clone(), number: 7, nonce: "n7".to_owned() },
         }
+    }
+
+    /// What was broken, and everything that led to it.
+    pub fn story(&self) -> String {
+        let mut lines = vec![format!("{:?}", self.scenario.told())];
+        lines.extend(self.broken.iter().map(|what| format!("BROKEN {what}")));
+        lines.extend(self.journal.iter().map(|outcome| {
+            let result = match &outcome.result {
+                OutcomeResult::Failed(failure) => {
+                    format!("{:?}: {}", failure.kind, failure.message)
+                }
+                OutcomeResult::Done => "done".to_owned(),
+                OutcomeResult::Passed(_) => "passed".to_owned(),
+            };
+            format!("{} {:?} -> {result}", outcome.at.0, outcome.effect)
+        }));
+        lines.join("\n").replace("Name(\"", "(\"")
     }
 
     pub fn broke(&mut self, invariant: &str, what: String) {
@@ -269,14 +292,27 @@ impl<'a> Run<'a> {
             Effect::Decide if self.scenario.undecided => {
                 Err(TransportError::Unreachable("the journal's disk is full".to_owned()))
             }
-            Effect::Wait { .. } | Effect::Decide | Effect::Operator | Effect::Retry { .. } => {
-                Ok(())
-            }
+            Effect::Decide => return self.decide(),
+            Effect::Wait { .. } | Effect::Operator | Effect::Retry { .. } => Ok(()),
         };
         match done {
             Ok(()) => OutcomeResult::Done,
             Err(error) => OutcomeResult::Failed(error.into_failure()),
         }
+    }
+
+    /// Every node that changed is asked anew whether it still holds what was changed, as the engine does.
+    fn decide(&mut self) -> OutcomeResult {
+        let names: Vec<Name> = self.rollout.changed_nodes().cloned().collect();
+        for name in names {
+            if let Err(error) = self.world.hold(&name, &self.fence) {
+                let mut failure = error.into_failure();
+                let mut units = self.scenario.plan.steps().map(|step| &step.unit);
+                failure.unit = units.find(|unit| unit.node == name).cloned();
+                return OutcomeResult::Failed(failure);
+            }
+        }
+        OutcomeResult::Done
     }
 
     fn probe(&mut self, unit: &UnitId, version: impl Fn(&Step) -> Option<Digest>) -> OutcomeResult {

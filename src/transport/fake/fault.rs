@@ -62,6 +62,8 @@ pub enum FaultKind {
     Lapse,
     /// The node reboots, then the call gets through.
     Reboot,
+    /// Another controller takes the node over, then the call gets through.
+    Overtaken,
 }
 
 /// What is wrong with a version of a unit.

@@ -117,16 +117,15 @@ impl FakeNode {
         }
     }
 
-    /// Takes back everything that the open rollout changed, last change first, and gives the fence back.
+    /// Takes back everything that the open rollout changed, last change first, and gives the fence back. A rollout
+    /// that has not changed anything stays open.
     pub fn restore_itself(&mut self, at: Timestamp) {
-        let Some(marker) = self.marker.take() else { return };
+        let Some(marker) = self.marker.take_if(|marker| !marker.changes.is_empty()) else { return };
         for (id, from, replaces) in marker.changes.iter().rev() {
             self.return_to(id, from.as_ref(), at);
             self.start_again(replaces, at);
         }
-        if !marker.changes.is_empty() {
-            self.restored = Some(self.nonce.clone());
-        }
+        self.restored = Some(self.nonce.clone());
         self.record.holder = None;
     }
 

@@ -43,7 +43,8 @@ impl World {
         if let Some(holder) = node.record.holder.clone().filter(|_| !own && !order.takeover) {
             return Err(failed(FailureKind::Busy, format!("{} holds {name}", holder.who)));
         }
-        if own && node.record.holder.is_none() {
+        let again = own && node.restored.is_some();
+        if own && !again && node.record.holder.is_none() {
             let message = format!("the rollout {} is over on {name}", order.holder.rollout);
             return Err(failed(FailureKind::Refused, message));
         }
@@ -51,7 +52,7 @@ impl World {
             let message = format!("{name} has seen fence {}", node.record.fence);
             return Err(failed(FailureKind::Refused, message));
         }
-        if !own || node.marker.is_none() {
+        if !own || again {
             node.restore_itself(now);
             node.restored = None;
             let (rollout, dead_man) = (order.holder.rollout.clone(), order.dead_man);
@@ -68,26 +69,29 @@ impl World {
         if node.record.fence == fence.number && node.nonce == fence.nonce {
             return Ok(());
         }
-        Err(failed(FailureKind::Refused, format!("{name} has seen fence {}", node.record.fence)))
+        Err(failed(FailureKind::Busy, format!("{name} has seen fence {}", node.record.fence)))
     }
 
+    /// Whether the rollout is still open on the node, with everything that it changed there.
     pub(super) fn held(&mut self, name: &Name, fence: &Fence) -> Result<(), TransportError> {
         self.fenced(name, fence)?;
-        match self.node_mut(name).restored.as_ref() == Some(&fence.nonce) {
-            true => Err(failed(FailureKind::Restored, format!("{name} restored itself"))),
-            false => Ok(()),
+        let node = self.node_mut(name);
+        if node.restored.is_some() {
+            let message =
+                format!("{name} restored itself: it heard nothing for too long, or booted");
+            return Err(failed(FailureKind::Restored, message));
+        }
+        match node.marker {
+            Some(_) => Ok(()),
+            None => Err(failed(FailureKind::Busy, format!("this rollout is over on {name}"))),
         }
     }
 
     /// Checks that the rollout is still open on the node and notes the change.
     pub(super) fn begin(&mut self, request: &ChangeUnit) -> Result<(), TransportError> {
         let name = &request.id.node;
-        self.fenced(name, &request.fence)?;
+        self.held(name, &request.fence)?;
         let node = self.node_mut(name);
-        if node.marker.is_none() {
-            let message = format!("{name} restored itself: it heard nothing for too long");
-            return Err(failed(FailureKind::Restored, message));
-        }
         let change = (&request.id, request.from.as_ref(), request.replaces.as_slice());
         node.begin(change, request.to.as_ref());
         Ok(())
@@ -139,6 +143,9 @@ impl World {
         self.fenced(&request.id.node, &request.fence)?;
         let now = self.now;
         let node = self.node_mut(&request.id.node);
+        if node.restored.is_some() {
+            return Ok(());
+        }
         node.return_to(&request.id, request.from.as_ref(), now);
         node.start_again(&request.replaces, now);
         if let Some(marker) = &mut node.marker {
@@ -229,6 +236,7 @@ impl World {
         self.fenced(name, &request.fence)?;
         let node = self.node_mut(name);
         node.marker = None;
+        node.restored = None;
         for unit in node.units.values_mut() {
             unit.pending = None;
         }

@@ -153,6 +153,21 @@ impl World {
         }
     }
 
+    /// Another controller takes the node over, as an operator told it to: what was changed goes back first.
+    pub fn overtake(&mut self, name: &Name) {
+        let fence = Fence {
+            fleet: name.clone(),
+            number: self.node_mut(name).record.fence + 1,
+            nonce: "another".to_owned(),
+        };
+        let (who, rollout) = ("someone else".to_owned(), "another".to_owned());
+        let holder = Holder { who, rollout, since: self.now, nonce: fence.nonce.clone() };
+        let (units, bring) = (Vec::new(), Vec::new());
+        let order = Order { fence, holder, dead_man: None, takeover: true, units, bring };
+        // Nothing about an order without units can be refused.
+        drop(self.prepared(name, &order));
+    }
+
     /// A word between the calls, so that a node does not lapse into silence.
     pub fn renew(&mut self, name: &Name, fence: &Fence) {
         let (now, reachable) = (self.now, self.reachable(name));
@@ -187,7 +202,7 @@ impl World {
     /// Puts a unit back.
     pub fn put_back(&mut self, request: &ChangeUnit) -> Result<(), TransportError> {
         let half = |world: &mut Self| {
-            if world.fenced(&request.id.node, &request.fence).is_ok() {
+            if world.held(&request.id.node, &request.fence).is_ok() {
                 world.node_mut(&request.id.node).install(&request.id, request.from.as_ref());
             }
         };
@@ -249,11 +264,15 @@ impl World {
             }
             Some(FaultKind::Lapse) => self.lapse(name),
             Some(FaultKind::Reboot) => self.reboot(name),
+            Some(FaultKind::Overtaken) => self.overtake(name),
             Some(FaultKind::DoneButFailed | FaultKind::AnswerLost) | None => {}
         }
         let answer = act(self);
-        let now = self.now;
-        self.node_mut(name).renew(now);
+        let other = answer.as_ref().err().is_some_and(someone_else);
+        if verb != Verb::Observe && !other {
+            let now = self.now;
+            self.node_mut(name).renew(now);
+        }
         match fault {
             Some(FaultKind::DoneButFailed) => {
                 Err(failed(FailureKind::Node, format!("{name}: no space left")))
@@ -278,4 +297,9 @@ impl World {
             node.restore_itself(now);
         }
     }
+}
+
+/// Whether a node answered that it belongs to another rollout: no word that renews a lease.
+fn someone_else(error: &TransportError) -> bool {
+    matches!(error, TransportError::Failed(failure) if failure.kind == FailureKind::Busy)
 }
