@@ -20,9 +20,6 @@ use super::nodes::Nodes;
 /// How long a node may take for one switch, activation or put-back beyond the unit's own grace.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(180);
 
-/// Before a node that was not reached is asked once more whether its changes stand.
-const AGAIN: Duration = Duration::from_secs(2);
-
 /// Everything that effects of one rollout are made of.
 pub struct Work {
     /// The rollout's id.
@@ -182,21 +179,15 @@ impl Work {
         transport.hold(&self.fence(node), anew).await.map_err(TransportError::into_failure)
     }
 
-    /// Asks, over new connections, every node that changed: a decision is for what stands and can be told.
+    /// Asks, over new connections, every node that changed: a decision is for what stands and can be told. The failure
+    /// names a unit of the node.
     async fn all_stand(&self, leased: &[Name]) -> Result<(), Failure> {
-        let changed = leased.iter().filter(|node| self.steps_on(node).next().is_some());
-        let required = changed.filter(|node| !self.plan.optional.contains(*node));
-        let asked = future::join_all(required.map(|node| self.stands(node))).await;
-        asked.into_iter().collect()
-    }
-
-    async fn stands(&self, node: &Name) -> Result<(), Failure> {
-        let mut said = self.hold(node, true).await;
-        if matches!(&said, Err(failure) if failure.kind == FailureKind::Transport) {
-            tokio::time::sleep(AGAIN).await;
-            said = self.hold(node, true).await;
-        }
-        said.map_err(|failure| Failure { message: named(node, &failure.message), ..failure })
+        let changed =
+            leased.iter().filter_map(|node| Some((node, &self.steps_on(node).next()?.unit)));
+        let asked = changed.map(async |(node, unit)| {
+            self.hold(node, true).await.map_err(|failure| of_unit(failure, unit))
+        });
+        future::join_all(asked).await.into_iter().collect()
     }
 
     /// A node that took the change back, or was taken by another, has answered for the old version.
@@ -292,11 +283,6 @@ fn removal(replaced: &Replaced) -> PrepareUnit {
         from: Some(replaced.from.clone()),
         adopt: false,
     }
-}
-
-fn named(node: &Name, message: &str) -> String {
-    let place = format!("{node}: ");
-    if message.starts_with(&place) { message.to_owned() } else { place + message }
 }
 
 fn failure(kind: FailureKind, message: String) -> Failure {
