@@ -228,9 +228,11 @@ impl Lab {
     /// Waits until no node script of this lab changes anything: what a killed controller began comes to its end.
     pub fn settle(&self) {
         let home = self.home().display().to_string();
-        // A probe that nobody waits for watches on until its budget is spent, and changes nothing.
+        // A probe that nobody waits for watches on until its budget is spent, and changes nothing. A lease is longer
+        // than any of these tests.
         let script = |line: &Vec<String>| {
-            let asks = line.last().is_some_and(|verb| verb == "probe");
+            let asks = line.last().is_some_and(|verb| verb == "probe")
+                || line.iter().any(|verb| verb == "watch");
             !asks && line.iter().any(|word| word.contains(&home) && word.ends_with(".sh"))
         };
         let began = Instant::now();

@@ -18,6 +18,7 @@ mod failing;
 mod failover;
 mod files;
 mod journals;
+mod lease;
 mod links;
 mod lost;
 mod machines;
