@@ -27,6 +27,7 @@ mod schema;
 mod show;
 mod signals;
 mod status;
+mod unlock;
 mod validate;
 
 use context::Global;
@@ -70,6 +71,8 @@ enum Command {
     Check(check::Check),
     /// Lift the quarantine of a release, so that it is tried again
     Retry(retry::Retry),
+    /// End the hold of a rollout whose controller is dead for good
+    Unlock(unlock::UnlockCommand),
     /// Go back to an earlier good release, from the nodes' own copies
     Rollback(rollback::Rollback),
     /// Print the JSON Schemas of the repository's files
@@ -134,6 +137,7 @@ fn asynchronous(command: &Command, global: &Global) -> Result<u8, Problem> {
             Command::Drift(command) => command.run(global).await,
             Command::Check(command) => command.run(global).await,
             Command::Retry(command) => command.run(global).await,
+            Command::Unlock(command) => command.run(global).await,
             Command::Rollback(command) => command.run(global).await,
             Command::Demo(command) => command.run().await,
             _ => Ok(0),

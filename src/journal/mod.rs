@@ -7,7 +7,9 @@ mod error;
 mod lock;
 mod record;
 mod store;
+mod unlocks;
 
 pub use error::JournalError;
 pub use record::{Kind, NewRollout, Past, RolloutRecord, Shown};
 pub use store::Journal;
+pub use unlocks::Unlocked;

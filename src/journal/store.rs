@@ -82,7 +82,9 @@ impl Journal {
     async fn migrate(&self) -> Result<(), JournalError> {
         let sql = include_str!("migrations/0001_rollouts.sql").into_sql_str();
         let first = Migration::new(1, "rollouts".into(), MigrationType::Simple, sql, false);
-        let run = Migrator::with_migrations(vec![first]).run(&self.pool).await;
+        let sql = include_str!("migrations/0002_unlocks.sql").into_sql_str();
+        let second = Migration::new(2, "unlocks".into(), MigrationType::Simple, sql, false);
+        let run = Migrator::with_migrations(vec![first, second]).run(&self.pool).await;
         run.map_err(|error| match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 self.failed(error, "")
@@ -90,6 +92,10 @@ impl Journal {
             MigrateError::VersionMissing(_) => JournalError::Newer(self.directory.to_path_buf()),
             _ => JournalError::Damaged(self.directory.to_path_buf()),
         })
+    }
+
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
     }
 
     /// Ends the connection, folding the write-ahead log into the file. Dropping the journal is safe as well.
@@ -332,7 +338,7 @@ impl Journal {
         parse(&self.column::<String>(row, name, id)?, id)
     }
 
-    fn failed(&self, error: sqlx::Error, id: &str) -> JournalError {
+    pub(super) fn failed(&self, error: sqlx::Error, id: &str) -> JournalError {
         JournalError::from_database(error, &self.directory, id)
     }
 }

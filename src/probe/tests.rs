@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::model::{Digest, NodeReport, StatusRange};
-use crate::transport::{Abandon, ChangeUnit, Confirm, Dial, Fence, Prepare};
+use crate::transport::{Abandon, ChangeUnit, Confirm, Dial, Fence, Prepare, Unlock};
 
 const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -144,6 +144,9 @@ impl Transport for TestNode {
         no_probe_asks_this()
     }
     async fn abandon(&self, _: &Abandon) -> Result<(), TransportError> {
+        no_probe_asks_this()
+    }
+    async fn unlock(&self, _: &Unlock) -> Result<(), TransportError> {
         no_probe_asks_this()
     }
     async fn unquarantine(&self, _: &Name, _: Option<&Digest>) -> Result<(), TransportError> {

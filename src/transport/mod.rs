@@ -165,6 +165,21 @@ pub struct Abandon {
     pub quarantine: Option<String>,
 }
 
+/// The end of a hold, by an operator who says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlock {
+    /// The fleet.
+    pub fleet: Name,
+    /// Whose hold: the rollout's nonce.
+    pub nonce: String,
+    /// Who ends it, in words.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Where a client on the controller connects to reach an address as the node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dial {
@@ -203,6 +218,8 @@ pub trait Transport: Send + Sync {
     async fn confirm(&self, request: &Confirm) -> Result<(), TransportError>;
     /// Tell that the rollout is over and did not converge.
     async fn abandon(&self, request: &Abandon) -> Result<(), TransportError>;
+    /// End a hold, and have the node take back what the rollout changed; nothing when nobody holds it.
+    async fn unlock(&self, request: &Unlock) -> Result<(), TransportError>;
     /// Lift the quarantine of a release, or of all.
     async fn unquarantine(
         &self,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Abandon, ChangeUnit, Confirm, Fence, NodeProbe, Prepare, PrepareUnit, TransportError};
+use super::{
+    Abandon, ChangeUnit, Confirm, Fence, NodeProbe, Prepare, PrepareUnit, TransportError, Unlock,
+};
 use crate::model::{
     AbsPath, Boot, Check, Content, Digest, FailureKind, Name, UnitId, manifest_text,
 };
@@ -215,6 +217,16 @@ pub fn abandon(request: &Abandon) -> Vec<u8> {
         .line("release", &format!("{} {commit}", request.release))
         .line("at", &request.at.0.to_string())
         .line("quarantine", &quarantine)
+        .bytes()
+}
+
+/// Ends a hold.
+pub fn unlock(request: &Unlock) -> Vec<u8> {
+    Header::of(&request.fleet)
+        .line("nonce", &request.nonce)
+        .line("holder", &request.by)
+        .line("why", &request.reason)
+        .line("at", &request.at.0.to_string())
         .bytes()
 }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::model::{AbsPath, sha256_hex};
 
-const PARTS: [&str; 20] = [
+const PARTS: [&str; 21] = [
     include_str!("node/base.sh"),
     include_str!("node/header.sh"),
     include_str!("node/manifest.sh"),
@@ -19,6 +19,7 @@ const PARTS: [&str; 20] = [
     include_str!("node/record.sh"),
     include_str!("node/lease.sh"),
     include_str!("node/boot.sh"),
+    include_str!("node/unlock.sh"),
     include_str!("node/room.sh"),
     include_str!("node/prepare.sh"),
     include_str!("node/change.sh"),

@@ -10,7 +10,7 @@ use super::channel::{Answer, Channel};
 use super::response::{self, Lines};
 use super::{
     Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
-    report, request,
+    Unlock, report, request,
 };
 use crate::model::{AbsPath, Attempt, Boot, Digest, Name, NodeReport, UnitId, unit_from_manifest};
 
@@ -170,6 +170,10 @@ impl<C: Channel> Transport for Scripted<C> {
 
     async fn abandon(&self, request: &Abandon) -> Result<(), TransportError> {
         self.lines("abandon", request::abandon(request), DECIDE).await.map(drop)
+    }
+
+    async fn unlock(&self, request: &Unlock) -> Result<(), TransportError> {
+        self.lines("unlock", request::unlock(request), DECIDE).await.map(drop)
     }
 
     async fn unquarantine(

@@ -168,3 +168,31 @@ fn dead_controllers_hold_is_refused_with_the_way_out_and_taken_over_on_demand() 
     wait("web 3", || lab.web_says().as_deref() == Some("web 3"));
     lab.gitsync(&["apply", "--yes"]).exits(0).says("0 to change");
 }
+
+#[test]
+fn hold_of_a_dead_controller_is_unlocked_with_a_reason_that_history_keeps() {
+    let lab = Lab::new();
+    lab.gitsync(&["apply", "--yes"]).exits(0);
+    lab.gitsync(&["unlock", "--reason", "none", "--yes"]).exits(1).says("nobody holds a node");
+    lab.slow_web("web 2", "30s");
+    lab.commit("web 2 stays under watch for long");
+    let mut dying = lab.start(&["apply", "--yes"]);
+    dying.hears("n1/service.web: switched");
+    dying.kill();
+    lab.settle();
+    std::fs::remove_dir_all(lab.state()).unwrap();
+    let reason = "that laptop fell into the sea";
+    let refused = lab.gitsync(&["unlock", "--reason", reason]).exits(1).says("not confirmed");
+    assert!(refused.err.contains("n1, n2: held by ada@"), "{}", refused.err);
+    lab.gitsync(&["unlock", "--reason", " ", "--yes"]).exits(1).says("needs a reason");
+    lab.gitsync(&["unlock", "--reason", reason, "--yes"]).exits(0).says("unlocked");
+    // What it had changed was taken back by the nodes.
+    lab.runs("web 1", "api 1", "welcome");
+    let history = lab.gitsync(&["history"]).exits(0).says("unlocked").says(reason);
+    assert!(history.out.contains("rollout lab-2 of ada@"), "{}", history.out);
+    let json = lab.gitsync(&["history", "--format", "json"]).exits(0).json();
+    assert_eq!(json[0]["unlocked"]["reason"], reason, "{json}");
+    lab.web("web 3");
+    lab.commit("web 3");
+    lab.gitsync(&["apply", "--yes"]).exits(0).says("converged").never_says("is held by");
+}

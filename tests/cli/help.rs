@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "",
     "validate",
     "render",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 16] = [
     "drift",
     "check",
     "retry",
+    "unlock",
     "rollback",
     "schema",
     "completions",

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use gitsync::model::{Attempt, Digest, Name, NodeReport, UnitId};
 use gitsync::transport::{
     Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
+    Unlock,
 };
 use tokio::sync::Notify;
 
@@ -110,6 +111,9 @@ impl Transport for Watched {
     }
     async fn abandon(&self, request: &Abandon) -> Answer<()> {
         self.switch.around(self.way.abandon(request)).await
+    }
+    async fn unlock(&self, request: &Unlock) -> Answer<()> {
+        self.way.unlock(request).await
     }
     async fn unquarantine(&self, fleet: &Name, release: Option<&Digest>) -> Answer<()> {
         self.way.unquarantine(fleet, release).await

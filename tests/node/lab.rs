@@ -186,6 +186,11 @@ impl Lab {
         Scripted::new(self.node.clone(), self.channel.clone()).with_boot(boot)
     }
 
+    /// The fleet's record on the node.
+    pub fn record(&self) -> PathBuf {
+        self.base.join("git sync/fleets/homelab/record")
+    }
+
     pub fn script(&self) -> PathBuf {
         self.base.join("git sync/bin").join(script_name())
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gitsync::model::{FailureKind, Moment, Validation};
-use gitsync::transport::Transport;
+use gitsync::model::{FailureKind, Moment, Timestamp, Validation};
+use gitsync::transport::{Transport, Unlock};
 
 use crate::lab::{Lab, Shell, block_on, command, release, told};
 
@@ -187,6 +187,51 @@ fn a_prepare_that_was_given_up_goes_no_further_and_leaves_the_next_one_alone() {
             assert!(marker.exists(), "{shell:?}: what the next one was told is forgotten");
             lab.change(2, &adopted, None).await.unwrap();
             lab.confirm(2, &[&adopted], &[]).await;
+        });
+    }
+}
+
+#[test]
+fn an_unlocked_node_takes_back_what_was_changed_and_refuses_who_held_it() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            let unit = |word: &str| lab.unit("bundle.mcp", &[("a", word)]);
+            let (old, new) = (unit("old"), unit("new"));
+            lab.roll(1, &old, None).await;
+            // Without a lease, nobody else would ever end it.
+            let mut prepare = lab.prepare_request(2, &[(&new, Some(&old))]);
+            prepare.dead_man = None;
+            lab.transport.prepare(&prepare).await.unwrap();
+            lab.change(2, &new, Some(&old)).await.unwrap();
+            let unlock = |nonce: &str| Unlock {
+                fleet: lab.fleet.clone(),
+                nonce: nonce.to_owned(),
+                by: "bob@desk".to_owned(),
+                reason: "ann's laptop is gone".to_owned(),
+                at: Timestamp(1_700_000_000_009),
+            };
+            let other = told(lab.transport.unlock(&unlock("another")).await);
+            assert_eq!(other.kind, FailureKind::Busy, "{other:?}");
+            assert_eq!(lab.text_of("a").as_deref(), Some("new"));
+            lab.transport.unlock(&unlock("nonce-2")).await.unwrap();
+            lab.transport.unlock(&unlock("nonce-2")).await.unwrap();
+            assert_eq!(lab.text_of("a").as_deref(), Some("old"));
+            assert_eq!(lab.report().await.record.holder, None);
+            for late in [
+                lab.change(2, &new, Some(&old)).await,
+                lab.transport.prepare(&prepare).await,
+                lab.transport.confirm(&lab.confirm_request(2, &[&new], &[])).await,
+            ] {
+                assert_eq!(told(late).kind, FailureKind::Busy);
+            }
+            let record = std::fs::read_to_string(lab.record()).unwrap();
+            let line = "unlocked r2 1700000000009 unlocked by bob@desk: ann's laptop is gone";
+            assert!(record.lines().any(|one| one == line), "{record}");
+            lab.prepare(4, &[(&new, Some(&old))]).await.unwrap();
+            lab.change(4, &new, Some(&old)).await.unwrap();
+            lab.confirm(4, &[&new], &[]).await;
+            lab.wait_for_no_process();
         });
     }
 }

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 
 use super::{
     Abandon, ChangeUnit, Confirm, Dial, Fence, NodeProbe, Prepare, Transport, TransportError,
+    Unlock,
 };
 use crate::model::{
     Attempt, Check, Digest, Failure, FailureKind, Health, Holder, Name, NodeReport, UnitId,
@@ -153,6 +154,10 @@ impl Transport for FakeTransport {
 
     async fn abandon(&self, request: &Abandon) -> Result<(), TransportError> {
         self.world().abandon(&self.node, request)
+    }
+
+    async fn unlock(&self, request: &Unlock) -> Result<(), TransportError> {
+        self.world().unlock(&self.node, &request.nonce)
     }
 
     async fn unquarantine(

@@ -223,6 +223,22 @@ impl World {
         self.call(name, Verb::Hold, |world| world.held(name, fence), |_| {})
     }
 
+    /// Ends a hold; the node takes back what that rollout changed.
+    pub fn unlock(&mut self, name: &Name, nonce: &str) -> Result<(), TransportError> {
+        let now = self.now;
+        let node = self.node_mut(name);
+        let Some(holder) = node.record.holder.clone() else { return Ok(()) };
+        if holder.nonce != nonce {
+            return Err(failed(FailureKind::Busy, format!("by now {} holds {name}", holder.who)));
+        }
+        node.restore_itself(now);
+        node.marker = None;
+        node.record.fence += 1;
+        node.nonce = format!("unlocked.{nonce}");
+        node.record.holder = None;
+        Ok(())
+    }
+
     /// Tells the decision.
     pub fn confirm(&mut self, name: &Name, request: &Confirm) -> Result<(), TransportError> {
         self.call(name, Verb::Confirm, |world| world.confirmed(name, request), |_| {})

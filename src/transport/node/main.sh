@@ -4,7 +4,7 @@
 # answer VERB: everything but the few verbs that have no request.
 answer() {
     case $1 in
-    observe | prepare | change | stop | put-back | bring-up | probe | hold | confirm | abandon | unquarantine | read | read-files | \
+    observe | prepare | change | stop | put-back | bring-up | probe | hold | unlock | confirm | abandon | unquarantine | read | read-files | \
         logs | manifest) ;;
     *)
         bad refused "this script knows no verb \`$(one_line "$1")\`"
@@ -24,6 +24,7 @@ answer() {
     bring-up) verb_bring_up ;;
     probe) verb_probe ;;
     hold) verb_hold ;;
+    unlock) verb_unlock ;;
     confirm) verb_confirm ;;
     abandon) verb_abandon ;;
     unquarantine) verb_unquarantine ;;
