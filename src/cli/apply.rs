@@ -1,5 +1,7 @@
 //! `gitsync apply`: one rollout of HEAD.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::engine::{Asked, Conductor, Driven, Survey, Verdict, gate, holders, survey};
@@ -12,6 +14,7 @@ use crate::source;
 use super::context::{self, Format, Global};
 use super::output::{self, colour_out};
 use super::problem::Problem;
+use super::reviewed::Reviewed;
 use super::signals;
 
 /// Roll out HEAD as one transaction.
@@ -19,7 +22,7 @@ use super::signals;
 pub struct Apply {
     /// The fleet's folder
     #[arg(default_value = ".", value_name = "PATH")]
-    path: std::path::PathBuf,
+    path: PathBuf,
     /// Apply without asking
     #[arg(long, short)]
     yes: bool,
@@ -32,6 +35,9 @@ pub struct Apply {
     /// Take nodes over from another controller's rollout: only when that controller is dead for good
     #[arg(long)]
     take_over: bool,
+    /// Apply exactly this plan, which `gitsync plan --out` saved, without asking; refuse it when anything differs
+    #[arg(long, value_name = "FILE", conflicts_with = "dirty")]
+    plan: Option<PathBuf>,
     /// How progress is told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -40,8 +46,15 @@ pub struct Apply {
 impl Apply {
     /// Rolls out and waits for the verdict.
     pub async fn run(&self, global: &Global) -> Result<u8, Problem> {
-        let snapshot = self.snapshot()?;
+        let reviewed = self.reviewed()?;
+        let snapshot = match &reviewed {
+            Some(reviewed) => reviewed.snapshot(&self.path)?,
+            None => self.snapshot()?,
+        };
         let wanted = global.wanted(&snapshot)?;
+        if let Some(reviewed) = &reviewed {
+            reviewed.is_of(&wanted)?;
+        }
         let settings = global.settings(Flags::default())?;
         let journal = global.journal(&settings).await?;
         let nodes = context::nodes(&wanted.fleet, &settings)?;
@@ -54,7 +67,14 @@ impl Apply {
         asked.let_go(&journal).await?;
         asked.remember(&wanted.fleet, &journal).await?;
         let survey = survey(&wanted.fleet, wanted.release, asked, self.allow_no_rollback).await;
+        if let Some(reviewed) = &reviewed {
+            reviewed.is_still(&survey, self.take_over)?;
+        }
         self.roll_out(global, &conductor, survey).await
+    }
+
+    fn reviewed(&self) -> Result<Option<Reviewed>, Problem> {
+        self.plan.as_deref().map(Reviewed::read).transpose()
     }
 
     fn snapshot(&self) -> Result<Snapshot, Problem> {
@@ -85,7 +105,7 @@ impl Apply {
         if self.take_over {
             overruled(&survey);
         }
-        if !self.yes && !output::confirmed("Apply this plan?") {
+        if !self.yes && self.plan.is_none() && !output::confirmed("Apply this plan?") {
             return Err(Problem::new("not confirmed: nothing was changed")
                 .hint("without a terminal, pass --yes"));
         }

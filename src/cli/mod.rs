@@ -21,10 +21,13 @@ mod problem;
 mod render;
 mod resume;
 mod retry;
+mod reviewed;
 mod rollback;
 mod run;
+mod saved;
 mod schema;
 mod show;
+mod show_plan;
 mod signals;
 mod status;
 mod unlock;
@@ -55,6 +58,8 @@ enum Command {
     Render(render::Render),
     /// Show what would change where, why, and what people would notice
     Plan(plan::PlanCommand),
+    /// Show a plan that was saved for review
+    ShowPlan(show_plan::ShowPlan),
     /// Roll out HEAD as one transaction
     Apply(apply::Apply),
     /// Watch a Git repository and roll out every commit (the daemon)
@@ -75,7 +80,7 @@ enum Command {
     Unlock(unlock::UnlockCommand),
     /// Go back to an earlier good release, from the nodes' own copies
     Rollback(rollback::Rollback),
-    /// Print the JSON Schemas of the repository's files
+    /// Print the JSON Schemas of the repository's files and of saved plans
     Schema(schema::Schema),
     /// Print completions for a shell
     Completions(completions::Completions),
@@ -114,6 +119,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
     match &cli.command {
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
+        Command::ShowPlan(command) => command.run(),
         Command::Validate(command) => command.run(global),
         Command::Render(command) => command.run(global),
         Command::DemoApp(app) => app.serve().map(|()| 0).map_err(Problem::from_io),

@@ -1,22 +1,28 @@
 //! `gitsync plan`: what would change where, why, and what people would notice.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, ValueEnum};
 
 use crate::engine::{Asked, Survey, survey};
-use crate::model::Plan;
-use crate::plan;
+use crate::model::{Observed, Plan};
+use crate::plan::{self, Saved};
 use crate::report::plan as view;
 use crate::settings::Flags;
 
 use super::context::{self, Global, Place};
 use super::output::{self, colour_out};
 use super::problem::Problem;
+use super::saved;
 
 /// Show what would change.
 #[derive(Debug, Args)]
 pub struct PlanCommand {
     #[command(flatten)]
     place: Place,
+    /// Save the plan for review, too: `gitsync apply --plan FILE` applies exactly this, or refuses it as stale
+    #[arg(long, value_name = "FILE", conflicts_with = "base")]
+    out: Option<PathBuf>,
     /// Compare with this commit instead of the live nodes: no node is asked
     #[arg(long, value_name = "REV")]
     base: Option<String>,
@@ -37,8 +43,9 @@ pub struct PlanCommand {
     allow_no_rollback: bool,
 }
 
+/// How a plan is told.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum View {
+pub enum View {
     /// For people
     #[default]
     Text,
@@ -53,8 +60,14 @@ impl PlanCommand {
     pub async fn run(&self, global: &Global) -> Result<u8, Problem> {
         // With --detailed-exitcode 2 means changes, so an invalid repository is a plain error.
         let code = if self.detailed_exitcode { 1 } else { 2 };
-        let plan = self.plan(global).await.map_err(|problem| problem.invalid_as(code))?;
-        self.show(&plan)?;
+        let saved = self.plan(global).await.map_err(|problem| problem.invalid_as(code))?;
+        let plan = &saved.plan;
+        let filter = view::Filter { node: self.node.clone(), service: self.service.clone() };
+        self.format.print(plan, &filter)?;
+        if let Some(path) = &self.out {
+            saved::write(path, &saved)?;
+            self.format.saved(path);
+        }
         Ok(match (plan.refusals.is_empty(), self.detailed_exitcode) {
             (false, _) => 1,
             (true, true) if !plan.is_empty() => 2,
@@ -62,14 +75,19 @@ impl PlanCommand {
         })
     }
 
-    async fn plan(&self, global: &Global) -> Result<Plan, Problem> {
-        let wanted = global.wanted(&self.place.snapshot()?)?;
+    async fn plan(&self, global: &Global) -> Result<Saved, Problem> {
+        let snapshot = match &self.out {
+            Some(out) => saved::committed(&self.place, out)?,
+            None => self.place.snapshot()?,
+        };
+        let wanted = global.wanted(&snapshot)?;
         if let Some(node) = &self.node {
             super::render::known(node, &wanted.fleet.nodes)?;
         }
         if let Some(rev) = &self.base {
             let base = global.wanted(&context::at_revision(&self.place.path, rev)?)?;
-            return Ok(plan::compare(&base.release, &wanted.release, &wanted.fleet));
+            let plan = plan::compare(&base.release, &wanted.release, &wanted.fleet);
+            return Ok(Saved::new(plan, &Observed::default()));
         }
         let settings = global.settings(Flags::default())?;
         let nodes = context::nodes(&wanted.fleet, &settings)?;
@@ -77,16 +95,27 @@ impl PlanCommand {
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.place.path, &wanted, &settings, &mut asked).await?;
         asked.remember(&wanted.fleet, &global.reader(&settings).await?).await?;
-        let Survey { plan, .. } = survey(&wanted.fleet, wanted.release, asked, allow).await;
-        Ok(plan)
+        let Survey { plan, observed, .. } =
+            survey(&wanted.fleet, wanted.release, asked, allow).await;
+        Ok(Saved::new(plan, &observed))
+    }
+}
+
+impl View {
+    /// Tells people what is next; what programs read is the plan alone.
+    fn saved(self, path: &Path) {
+        if matches!(self, Self::Text) {
+            let path = path.display();
+            anstream::println!("Saved: `gitsync apply --plan {path}` applies exactly this.");
+        }
     }
 
-    fn show(&self, plan: &Plan) -> Result<(), Problem> {
-        let filter = view::Filter { node: self.node.clone(), service: self.service.clone() };
-        match self.format {
-            View::Json => output::json(plan).map(drop)?,
-            View::Text => anstream::print!("{}", view::human(plan, &filter, colour_out())),
-            View::Markdown => anstream::print!("{}", view::markdown(plan, &filter)),
+    /// Prints a plan; JSON is the whole plan, whatever the filter.
+    pub fn print(self, plan: &Plan, filter: &view::Filter) -> Result<(), Problem> {
+        match self {
+            Self::Json => output::json(plan).map(drop)?,
+            Self::Text => anstream::print!("{}", view::human(plan, filter, colour_out())),
+            Self::Markdown => anstream::print!("{}", view::markdown(plan, filter)),
         }
         Ok(())
     }

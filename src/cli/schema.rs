@@ -1,17 +1,17 @@
-//! `gitsync schema`: the JSON Schemas of the repository's files.
+//! `gitsync schema`: the JSON Schemas of the repository's files and of saved plans.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::check;
+use crate::{check, plan};
 
 use super::problem::Problem;
 
-/// Print the JSON Schemas of the repository's files.
+/// Print the JSON Schemas of the repository's files and of saved plans.
 #[derive(Debug, Args)]
 pub struct Schema {
-    /// Only this kind: fleet, node, service, gateway, sync or bundle
+    /// Only this kind: fleet, node, service, gateway, sync, bundle or plan
     kind: Option<String>,
     /// Write `<kind>.json` for each into this directory instead
     #[arg(long, value_name = "DIR")]
@@ -22,6 +22,7 @@ impl Schema {
     /// Prints or writes the schemas.
     pub fn run(&self) -> Result<u8, Problem> {
         let mut schemas = check::schema::schemas();
+        schemas.insert("plan", plan::saved_schema());
         if let Some(kind) = &self.kind {
             let known = schemas.keys().copied().collect::<Vec<_>>().join(", ");
             schemas.retain(|name, _| name == kind);

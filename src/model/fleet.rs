@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bundle, Commit, Gateway, Instance, Name, Node, Sync, duration};
@@ -48,7 +49,7 @@ pub struct RepoFile {
 }
 
 /// How rollouts of this fleet go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// What happens after a failure.
     pub on_failure: OnFailure,
@@ -60,11 +61,12 @@ pub struct Policy {
     pub prune: Prune,
     /// The silence a node bears during a rollout; none switches the lease off.
     #[serde(with = "duration::serde_option")]
+    #[schemars(with = "Option<String>")]
     pub dead_man: Option<Duration>,
 }
 
 /// What happens after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// Everything that the rollout changed is put back.
@@ -74,7 +76,7 @@ pub enum OnFailure {
 }
 
 /// What may be removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Prune {
     /// Whether units that are no longer wanted are removed.
     pub enabled: bool,
@@ -83,7 +85,7 @@ pub struct Prune {
 }
 
 /// A number, or a share of all units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Count {
     /// So many.

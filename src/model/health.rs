@@ -3,28 +3,33 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
 
 /// How a unit's health is asked and when it is good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// All of them must pass.
     pub checks: Vec<Check>,
     /// Between two attempts.
     #[serde(with = "duration::serde_text")]
+    #[schemars(with = "String")]
     pub interval: Duration,
     /// How long one attempt may take.
     #[serde(with = "duration::serde_text")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
     /// Failed attempts borne after the start period.
     pub retries: u32,
     /// How long failures don't count at first.
     #[serde(with = "duration::serde_text")]
+    #[schemars(with = "String")]
     pub start_period: Duration,
     /// How long it must stay good after the first good answer.
     #[serde(with = "duration::serde_text")]
+    #[schemars(with = "String")]
     pub stable_for: Duration,
     /// Who asks http and tcp checks.
     pub from: ProbeFrom,
@@ -40,7 +45,7 @@ impl Health {
 }
 
 /// Who asks http and tcp checks; exec and running checks are always the node's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeFrom {
     /// The controller's client through the node's sshd.
@@ -53,7 +58,7 @@ pub enum ProbeFrom {
 }
 
 /// One thing that is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Check {
     /// An HTTP GET.
@@ -92,7 +97,7 @@ pub enum Check {
 }
 
 /// Status codes from `first` to `last`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusRange {
     /// The lowest.
     pub first: u16,

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Commit, Digest, Health, Name, Policy, Rollback, UnitId, duration};
 
 /// What will change where, in which order, why, and what people will notice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The format's version: 1.
     pub version: u32,
@@ -56,7 +57,7 @@ impl Plan {
 }
 
 /// A node that takes no part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     /// Which.
     pub node: Name,
@@ -65,7 +66,7 @@ pub struct Skipped {
 }
 
 /// Changes that may run side by side, after everything in earlier waves is good.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Wave {
     /// What must have passed since the earlier waves were good.
     pub gate: Option<Gate>,
@@ -74,17 +75,18 @@ pub struct Wave {
 }
 
 /// A wait before a wave: until every gateway has seen the members changed before as healthy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gate {
     /// How long after the last of them was healthy.
     #[serde(with = "duration::serde_text")]
+    #[schemars(with = "String")]
     pub after: Duration,
     /// The members that gateways must have seen.
     pub seen: Vec<UnitId>,
 }
 
 /// The change of one unit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Which.
     pub unit: UnitId,
@@ -119,7 +121,7 @@ pub struct Step {
 }
 
 /// A removed unit that makes room for another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replaced {
     /// Which.
     pub unit: UnitId,
@@ -128,7 +130,9 @@ pub struct Replaced {
 }
 
 /// What happens to a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It is new: `+`.
@@ -156,7 +160,7 @@ impl Action {
 }
 
 /// A change of one file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileChange {
     /// Where.
     pub destination: String,
@@ -169,7 +173,7 @@ pub struct FileChange {
 }
 
 /// What changes about a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileChangeKind {
     /// It is new.
@@ -183,17 +187,17 @@ pub enum FileChangeKind {
 }
 
 /// Which input changed, in words: `image organizr/organizr:2.1.1 → 2.1.2`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Reason(pub String);
 
 /// What people will notice, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Notice(pub String);
 
 /// Something about a plan that deserves a look, with a stable code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// `no-way-back`, `no-reboot-cover`, `too-many-removals`, `foreign-pending`, …
     pub code: String,
@@ -204,7 +208,7 @@ pub struct Warning {
 }
 
 /// Whether a unit can be put back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WayBack {
     /// To its previous version, from the node's own blobs.

@@ -23,7 +23,9 @@ pub enum Entry {
 }
 
 /// Where a snapshot comes from in Git.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Commit {
     /// The full object id in hex.
     pub id: String,

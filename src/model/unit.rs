@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Name;
@@ -34,7 +35,9 @@ impl UnitKind {
 }
 
 /// `vps1/service.organizr`, `pi-2/service.api@dev`, `vps1/gateway.edge`, `vps1/sync`, `nas/bundle.mcp`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct UnitId {
     /// The node that holds the unit.

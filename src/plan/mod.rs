@@ -11,7 +11,9 @@ mod order;
 mod place;
 mod reasons;
 mod record;
+mod saved;
 mod serving;
+mod stale;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +28,8 @@ pub use drift::{Drift, DriftKind, drift};
 pub use fallen::{Fallen, fallen};
 pub use files::diff_text;
 pub use record::{last_good, quarantined};
+pub use saved::{Saved, SavedError, schema as saved_schema};
+pub use stale::{differences, other_commit, unlike};
 
 /// What the planner must know about a node besides what the node said itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "",
     "validate",
     "render",
     "plan",
+    "show-plan",
     "apply",
     "run",
     "status",

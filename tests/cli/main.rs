@@ -8,6 +8,7 @@ mod said;
 
 mod applying;
 mod daemon;
+mod exact;
 mod help;
 mod killed;
 mod lab;

@@ -5,5 +5,6 @@ mod drift;
 mod order;
 mod properties;
 mod rules;
+mod saved;
 mod views;
 mod words;

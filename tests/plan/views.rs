@@ -5,7 +5,7 @@ use gitsync::model::*;
 use gitsync::report::plan::{Filter, MARKDOWN_LIMIT, human, json, markdown};
 
 /// A pair behind two gateways, a replaced and a removed unit, a secret, a sleeping node, a missing way back.
-fn rich() -> Scene {
+pub fn rich() -> Scene {
     let organizr = |node: &str, order, version: &str| {
         unit(&format!("{node}/service.organizr"), version)
             .group("organizr@prod", order, true)

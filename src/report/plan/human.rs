@@ -104,7 +104,7 @@ impl Page {
         let symbol = words::file_symbol(file.kind);
         let note = words::file_note(file);
         let note = if note.is_empty() { note } else { format!(" ({note})") };
-        self.labelled("file", &format!("{symbol} {}{note}", file.destination));
+        self.labelled("file", &format!("{symbol} {}{note}", plain(&file.destination)));
         if file.kind != FileChangeKind::Changed {
             return;
         }
@@ -124,7 +124,7 @@ impl Page {
         self.line(&format!("{}:", self.styled(style, title)));
         for note in notes {
             let mut lines = hanging(&note.message, "      ").into_iter();
-            self.line(&format!("  {} [{}]", lines.next().unwrap_or_default(), note.code));
+            self.line(&format!("  {} [{}]", lines.next().unwrap_or_default(), plain(&note.code)));
             lines.for_each(|line| self.line(&line));
         }
         self.line("");

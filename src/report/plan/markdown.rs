@@ -75,7 +75,7 @@ impl Page {
     fn notes(&mut self, title: &str, notes: &[Warning], filter: &Filter) {
         let shown = |note: &&Warning| note.unit.as_ref().is_none_or(|unit| filter.shows(unit));
         let lines = notes.iter().filter(shown).map(|note| {
-            format!("- {} (`{}`)\n", clip(&escape(&one_line(&note.message))), note.code)
+            format!("- {} (`{}`)\n", clip(&escape(&one_line(&note.message))), code(&note.code))
         });
         let lines: Vec<String> = lines.collect();
         if lines.is_empty() {

@@ -44,7 +44,7 @@ pub fn title(plan: &Plan) -> String {
     let mut text = plan.fleet.to_string();
     if let Some(commit) = &plan.commit {
         let id = commit.id.get(..12).unwrap_or(&commit.id);
-        text.push_str(&format!(" at {id} “{}”", plain(&commit.summary)));
+        text.push_str(&format!(" at {} “{}”", plain(id), plain(&commit.summary)));
     }
     if plan.dirty {
         text.push_str(" with changes that are not committed");
