@@ -1,21 +1,24 @@
 //! `gitsync apply`: one rollout of HEAD.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::engine::{Asked, Conductor, Driven, Survey, Verdict, gate, holders, survey};
-use crate::journal::Kind;
+use crate::journal::{Journal, Kind};
 use crate::model::Snapshot;
 use crate::report::plan as view;
-use crate::settings::Flags;
+use crate::settings::{Flags, Settings};
 use crate::source;
 
-use super::context::{self, Format, Global};
+use super::context::{self, Format, Global, Wanted};
 use super::output::{self, colour_out};
 use super::problem::Problem;
 use super::reviewed::Reviewed;
+use super::run::duration;
 use super::signals;
+use super::waiting::Waiting;
 
 /// Roll out HEAD as one transaction.
 #[derive(Debug, Args)]
@@ -38,6 +41,9 @@ pub struct Apply {
     /// Apply exactly this plan, which `gitsync plan --out` saved, without asking; refuse it when anything differs
     #[arg(long, value_name = "FILE", conflicts_with = "dirty")]
     plan: Option<PathBuf>,
+    /// Wait so long for another's rollout to end, such as 5m, instead of failing at once
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "take_over")]
+    lock_wait: Option<Duration>,
     /// How progress is told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -56,21 +62,36 @@ impl Apply {
             reviewed.is_of(&wanted)?;
         }
         let settings = global.settings(Flags::default())?;
-        let journal = global.journal(&settings).await?;
-        let nodes = context::nodes(&wanted.fleet, &settings)?;
+        let mut waiting = Waiting::new(self.lock_wait, global.quiet);
+        let journal = waiting.journal(&settings).await?;
         let clock = context::clock();
         let conductor = Conductor { journal: &journal, clock: &clock, holder: context::holder() };
         super::resume::left_over(global, &settings, &conductor, &self.path, &wanted, self.format)
             .await?;
-        let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
-        context::ask_gone(&self.path, &wanted, &settings, &mut asked).await?;
-        asked.let_go(&journal).await?;
-        asked.remember(&wanted.fleet, &journal).await?;
-        let survey = survey(&wanted.fleet, wanted.release, asked, self.allow_no_rollback).await;
+        let mut survey = self.survey(&wanted, &settings, &journal).await?;
+        while waiting.again(&survey, self.take_over).await? {
+            survey = self.survey(&wanted, &settings, &journal).await?;
+        }
         if let Some(reviewed) = &reviewed {
             reviewed.is_still(&survey, self.take_over)?;
         }
         self.roll_out(global, &conductor, survey).await
+    }
+
+    /// Asks the nodes and plans.
+    async fn survey(
+        &self,
+        wanted: &Wanted,
+        settings: &Settings,
+        journal: &Journal,
+    ) -> Result<Survey, Problem> {
+        let nodes = context::nodes(&wanted.fleet, settings)?;
+        let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
+        context::ask_gone(&self.path, wanted, settings, &mut asked).await?;
+        asked.let_go(journal).await?;
+        asked.remember(&wanted.fleet, journal).await?;
+        let release = wanted.release.clone();
+        Ok(survey(&wanted.fleet, release, asked, self.allow_no_rollback).await)
     }
 
     fn reviewed(&self) -> Result<Option<Reviewed>, Problem> {

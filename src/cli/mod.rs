@@ -32,6 +32,7 @@ mod signals;
 mod status;
 mod unlock;
 mod validate;
+mod waiting;
 
 use context::Global;
 use problem::Problem;

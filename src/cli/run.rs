@@ -39,7 +39,8 @@ pub struct Run {
     format: Format,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration among the flags.
+pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 

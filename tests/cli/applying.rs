@@ -196,3 +196,39 @@ fn hold_of_a_dead_controller_is_unlocked_with_a_reason_that_history_keeps() {
     lab.commit("web 3");
     lab.gitsync(&["apply", "--yes"]).exits(0).says("converged").never_says("is held by");
 }
+
+/// While one rollout is under way another one is refused, or waits for its end when that is asked for.
+fn waits_for_another(state: impl Fn(&Lab) -> String, who: &str) {
+    let lab = Lab::new();
+    lab.gitsync(&["apply", "--yes"]).exits(0);
+    lab.slow_web("web 2", "30s");
+    lab.commit("web 2 stays under watch for long");
+    let mut first = lab.start(&["apply", "--yes"]);
+    first.hears("n1/service.web: switched");
+    lab.web("web 3");
+    lab.commit("web 3");
+    let state = state(&lab);
+    let apply = ["apply", "--yes", "--state", &state];
+    lab.gitsync(&apply).exits(1).says(who).never_says("waiting: ");
+    let said = lab.gitsync(&[&apply[..], &["--lock-wait", "10ms"]].concat()).exits(1);
+    assert!(said.err.contains("waiting: ") && said.err.contains("error: "), "{}", said.err);
+    let second = lab.start(&[&apply[..], &["--lock-wait", "1m"]].concat());
+    second.complains("waiting: ");
+    second.complains(who);
+    first.ctrl_c();
+    first.end().exits(3);
+    let said = second.end().exits(0).says("converged");
+    assert_eq!(said.err.matches("waiting: ").count(), 1, "{}", said.err);
+    lab.runs("web 3", "api 1", "welcome");
+}
+
+#[test]
+fn rollout_of_another_controller_is_waited_for_when_that_is_asked_for() {
+    let other = |lab: &Lab| lab.home().join("other").display().to_string();
+    waits_for_another(other, "n1 is held by ada@");
+}
+
+#[test]
+fn rollout_with_the_same_state_directory_is_waited_for_when_that_is_asked_for() {
+    waits_for_another(|lab| lab.state().display().to_string(), "another gitsync (pid ");
+}

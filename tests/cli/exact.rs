@@ -42,10 +42,16 @@ impl Review {
         std::fs::write(&self.file, value.to_string()).unwrap();
     }
 
-    /// Insists that the plan is refused, with the words, and that the fleet is as it was.
+    /// Insists that the file is refused, with the words, and that the fleet is as it was.
     #[track_caller]
     fn refused(&self, words: &[&str]) -> Said {
-        let mut said = self.apply().exits(1).says("nothing was changed").never_says("switching");
+        self.refused_by_gate(words).says("nothing was changed")
+    }
+
+    /// The same for plans that are refused as others are.
+    #[track_caller]
+    fn refused_by_gate(&self, words: &[&str]) -> Said {
+        let mut said = self.apply().exits(1).never_says("switching");
         for text in words {
             said = said.says(text);
         }
@@ -314,4 +320,29 @@ fn secret_that_stays_on_its_node_is_in_no_saved_plan() {
             assert!(!text.contains(&gitsync::model::sha256_hex(secret.as_bytes())), "{text}");
         }
     }
+}
+
+#[test]
+fn release_of_a_plan_that_failed_is_quarantined_for_the_same_plan_too() {
+    let review = Review::new();
+    let lab = &review.lab;
+    lab.sick_web("web 2");
+    lab.commit("web 2 is sick");
+    lab.gitsync(&["plan", "--out", &review.file]).exits(0);
+    review.apply().exits(3).says("rolled_back");
+    review.refused_by_gate(&["quarantined", "gitsync retry"]);
+}
+
+#[test]
+fn flag_that_weakens_a_guard_is_needed_again_when_the_plan_is_applied() {
+    let review = Review::new();
+    let lab = &review.lab;
+    let blobs = walk(&lab.node_directory("n1"));
+    let old =
+        |path: &std::path::PathBuf| std::fs::read(path).is_ok_and(|text| text == b"welcome\n");
+    let blobs = blobs.into_iter().filter(|path| old(path) && *path != lab.motd());
+    assert_eq!(blobs.map(|blob| std::fs::remove_file(blob).unwrap()).count(), 1);
+    lab.gitsync(&["plan", "--out", &review.file]).exits(1).says("not saved: ").says("no way back");
+    lab.gitsync(&["plan", "--allow-no-rollback", "--out", &review.file]).exits(0);
+    review.refused_by_gate(&["no way back: n1/bundle.motd", "--allow-no-rollback"]);
 }
