@@ -133,6 +133,17 @@ fn plan_of_another_fleet_is_stale() {
 }
 
 #[test]
+fn what_is_rendered_otherwise_is_told_before_any_node_is_asked() {
+    let review = Review::new();
+    std::fs::remove_dir_all(review.lab.node_directory("n2")).unwrap();
+    std::fs::write(review.lab.node_directory("n2"), "not a directory\n").unwrap();
+    review.refused_by_gate(&["n2 can't be reached"]);
+    review.tamper("/plan/wanted/n1~1service.web", json!("f".repeat(64)));
+    let said = review.refused(&["stale: ", "n1/service.web is rendered as "]);
+    said.says(" now; in the plan as ffffffffffff").never_says("can't be reached");
+}
+
+#[test]
 fn node_that_runs_something_else_makes_a_plan_stale() {
     let review = Review::new();
     let lab = &review.lab;

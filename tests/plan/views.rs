@@ -191,3 +191,18 @@ fn what_a_repository_says_can_neither_steer_a_terminal_nor_break_out_of_markdown
     assert!(!text.contains('\u{1b}') && !text.contains("<img") && !text.contains("@everyone"));
     assert!(text.contains("\n`````diff\n"), "the fence is longer than any inside");
 }
+
+#[test]
+fn what_a_saved_plan_says_can_not_steer_a_terminal_either() {
+    let mut plan = rich().plan();
+    let evil = || "x\u{1b}[2J\u{7}y`".to_owned();
+    plan.commit.as_mut().unwrap().id = evil();
+    plan.warnings.iter_mut().for_each(|warning| warning.code = evil());
+    plan.skipped.iter_mut().for_each(|skipped| skipped.reason = evil());
+    let steps = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
+    steps.flat_map(|step| &mut step.files).for_each(|file| file.destination = evil());
+    for text in [human(&plan, &Filter::default(), false), markdown(&plan, &Filter::default())] {
+        assert!(text.contains("x\u{fffd}[2J"), "{text}");
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text}");
+    }
+}
