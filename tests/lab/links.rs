@@ -99,6 +99,7 @@ fn an_optional_node_lost_after_prepare_leaves_the_rollout_and_is_caught_up() {
 #[test]
 fn a_required_node_lost_after_prepare_puts_the_rest_back_and_is_put_right_when_it_returns() {
     let Some(stage) = plain::stage("links-lost", &Spec::of(2, |host| host)) else { return };
+    plain::short_lease(&stage);
     write_service(&stage, "first", &["h1"], PORT, "");
     write_service(&stage, "second", &["h2"], PORT, "depends_on: [first]\n");
     stage.commit("both");

@@ -342,3 +342,68 @@ fn a_boot_script_of_others_gets_one_line_and_keeps_everything_else() {
         });
     }
 }
+
+#[test]
+fn a_word_comes_through_on_a_full_disk_and_what_lapses_there_is_taken_back_when_there_is_room() {
+    block_on(async {
+        let Some(disk) = SmallDisk::new() else { return };
+        for shell in [Shell::Dash, Shell::Busybox] {
+            let lab = Lab::below(&disk.place, shell);
+            let (old, new) = (unit(&lab, "a", "old"), unit(&lab, "a", "new"));
+            lab.roll(1, &old, None).await;
+            lab.transport.prepare(&leased(&lab, 2, &[(&new, Some(&old))])).await.unwrap();
+            lab.change(2, &new, Some(&old)).await.unwrap();
+            disk.fill();
+            let begin = Instant::now();
+            while begin.elapsed() < SILENCE * 2 {
+                lab.transport.hold(&lab.fence(2), false).await.unwrap();
+                tokio::time::sleep(SILENCE / 5).await;
+            }
+            let full = told(lab.transport.confirm(&lab.confirm_request(2, &[&new], &[])).await);
+            assert!(full.message.contains("is the disk full?"), "{full:?}");
+            // Nothing was decided: the word that did not come counts.
+            tokio::time::sleep(SILENCE * 2).await;
+            assert_eq!(lab.text_of("a/file").as_deref(), Some("new"), "{shell:?}");
+            disk.drain();
+            taken_back(&lab).await;
+            assert_eq!(lab.text_of("a/file").as_deref(), Some("old"), "{shell:?}");
+        }
+    });
+}
+
+/// A file system of four mebibytes in memory; unmounted when it goes.
+struct SmallDisk {
+    _above: tempfile::TempDir,
+    place: PathBuf,
+}
+
+impl SmallDisk {
+    /// None, with a word that says so, where this user can't mount one.
+    fn new() -> Option<Self> {
+        let above = tempfile::tempdir().unwrap();
+        let place = above.path().join("disk");
+        fs::create_dir(&place).unwrap();
+        let mut mount = Process::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m,mode=0755", "gitsync-test"]).arg(&place);
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: no file system can be mounted here");
+            return None;
+        }
+        Some(Self { _above: above, place })
+    }
+
+    fn fill(&self) {
+        let path = self.place.join("filler");
+        let _ = fs::write(path, vec![1; 8 << 20]);
+    }
+
+    fn drain(&self) {
+        fs::remove_file(self.place.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Process::new("umount").arg("-l").arg(&self.place).status();
+    }
+}

@@ -135,8 +135,12 @@ descendants() {
         }'
 }
 
-# end_listed FILE: makes an end of the processes in it that are still the ones that were listed.
+# end_listed FILE: makes an end of the processes in it that are still the ones that were listed. They stand still first:
+# a shell whose child is ended before it would go on with what comes next.
 end_listed() {
+    while IFS= read -r listed; do
+        ! is_alive "$listed" || kill -STOP "${listed%% *}" 2>/dev/null || :
+    done <"$1"
     while IFS= read -r listed; do
         ! is_alive "$listed" || kill -KILL "${listed%% *}" 2>/dev/null || :
     done <"$1"
@@ -248,6 +252,8 @@ work_open() {
     work_who=${me#* }
     work=$root/tmp/$$.${work_who%% *}
     mkdir "$work" 2>/dev/null && printf '%s\n' "$me" >"$work/starter" || {
+        # A process that tries again would find its own.
+        rm -rf "$work"
         work=
         bad node "cannot write below $root: is the disk full?"
     }

@@ -68,13 +68,13 @@ is_word() {
 
 # read_header: the shell reads a pipe byte by byte, so a body after the empty line is left for tar.
 read_header() {
-    : >"$work/request" || { bad node "cannot write below $root: is the disk full?" || return 1; }
+    : >"$request_file" || { bad node "cannot write below $root: is the disk full?" || return 1; }
     while IFS= read -r line; do
         if [ -z "$line" ]; then
             check_header
             return
         fi
-        printf '%s\n' "$line" >>"$work/request" || {
+        printf '%s\n' "$line" >>"$request_file" || {
             bad node "cannot write below $root: is the disk full?" || return 1
         }
         header_scalar "${line%% *}" "${line#* }"

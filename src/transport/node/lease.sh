@@ -50,25 +50,24 @@ marker_stands() {
     marker_load && [ "$mk_nonce" = "$nonce" ] || { bad refused "no rollout is open on this node" || return 1; }
     [ "$mk_state" = open ] || { bad restored "this node took back what rollout $mk_rollout changed: $mk_why" || return 1; }
     [ "$mk_boot" != "$boot" ] || return 0
+    work_need || return 1
     take_list
     [ ! -s "$work/taking" ] || { bad restored "this node booted in the middle of rollout $mk_rollout" || return 1; }
     sed "s/^boot .*/boot $boot/" "$marker" >"$work/marker" && put_file "$marker" <"$work/marker" ||
         bad node "cannot write $marker: is the disk full?"
 }
 
-# lease_touch: the controller was heard. Not synced: another boot is another lease in any case.
+# lease_touch: the controller was heard. Written over what is there, at the same length: a full disk has room for that.
+# Not synced: another boot is another lease in any case.
 lease_touch() {
     uptime_now
-    printf '%s %s\n' "$now" "$boot" >"$fleet_dir/lease.new.$$" && mv -f "$fleet_dir/lease.new.$$" "$fleet_dir/lease" || {
-        rm -f "$fleet_dir/lease.new.$$"
-        bad node "cannot write below $root: is the disk full?"
-    }
+    printf '%-79s\n' "$now $boot" 1<>"$fleet_dir/lease" || bad node "cannot write below $root: is the disk full?"
 }
 
 # lease_left: sets `left` to the hundredths of a second that the loaded marker's lease still runs; 0 when it lapsed.
 lease_left() {
     left=0
-    { read -r lease_at lease_boot <"$fleet_dir/lease"; } 2>/dev/null || return 0
+    { read -r lease_at lease_boot _ <"$fleet_dir/lease"; } 2>/dev/null || return 0
     [ "$lease_boot" = "$boot" ] && is_number "$lease_at" || return 0
     uptime_now
     left=$((lease_at + mk_dead_man * 100 - now))
@@ -133,6 +132,7 @@ watcher_end() {
     if watcher_lives; then
         # Its number may be that of a group only when it made one.
         kill -KILL "-${got%% *}" 2>/dev/null || {
+            work_need || return 1
             descendants "${got%% *}" >"$work/watcher"
             end_listed "$work/watcher"
         }
@@ -146,6 +146,11 @@ lease_rest() {
     take_list
     [ -s "$work/taking" ] || watcher_end
     unlock "$root/mutex/holder"
+}
+
+# work_need: a word does without a private directory for as long as it can: it must come through on a full disk, too.
+work_need() {
+    [ -n "$work" ] || work_open
 }
 
 # verb_hold: a word from the controller; the answer says whether what it changed still stands.
@@ -177,8 +182,9 @@ verb_watch() {
     while marker_load && [ "$mk_nonce" = "$2" ] && [ "$mk_state" = open ]; do
         lease_left
         if [ "$left" -eq 0 ]; then
-            take_back "$2" lapsed "it heard nothing from its controller for $mk_dead_man s"
-            break
+            take_back "$2" lapsed "it heard nothing from its controller for $mk_dead_man s" && break
+            # A full disk, at worst: there may be room later.
+            left=500
         fi
         [ "$left" -le 1000 ] || left=1000
         pause "$left"
@@ -198,8 +204,12 @@ verb_boot() {
 # take_back NONCE lapsed|booted WHY: decides, then restores everything in reverse; tried again for ten minutes where it fails: an engine
 # may be on its way up. A kill midway leaves the marker and what is still pending to the next boot or contact.
 take_back() {
-    work_open && lock "$fleet_dir/restorer" 60 || return 1
-    take_decide "$1" "$2" "$3" || return 0
+    work_need && lock "$fleet_dir/restorer" 60 || return 1
+    take_decide "$1" "$2" "$3" || {
+        unlock "$fleet_dir/restorer"
+        [ "$take_it" = no ]
+        return
+    }
     take_pause=200
     while take_all; do
         [ -s "$work/stuck" ] && [ "$take_pause" -le 25600 ] || break
@@ -212,6 +222,7 @@ take_back() {
 
 # take_decide NONCE lapsed|booted WHY: under the mutex, so that a word from the controller came either before or too late.
 take_decide() {
+    take_it=unwritten
     lock "$root/mutex/holder" 60 || return 1
     take_it=no
     if marker_load && [ "$mk_nonce" = "$1" ]; then
@@ -227,7 +238,7 @@ take_decide() {
         taking) take_it=yes ;;
         esac
     fi
-    [ "$take_it" = no ] || marker_state taking "$3" || take_it=no
+    [ "$take_it" = no ] || marker_state taking "$3" || take_it=unwritten
     unlock "$root/mutex/holder"
     [ "$take_it" = yes ]
 }

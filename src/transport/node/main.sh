@@ -11,10 +11,14 @@ answer() {
         finish_bad
         ;;
     esac
-    work_open || finish_bad
+    request_file=/dev/null
+    if [ "$1" != hold ]; then
+        work_open || finish_bad
+        request_file=$work/request
+    fi
     mkdir -p "$root/mutex" 2>/dev/null || { bad node "cannot write below $root"; finish_bad; }
     read_header || finish_bad
-    sed -n '/^unit /{p;q;}' "$work/request" >"$work/request.unit"
+    [ -z "$work" ] || sed -n '/^unit /{p;q;}' "$work/request" >"$work/request.unit"
     case $1 in
     observe) verb_observe ;;
     prepare) verb_prepare ;;
