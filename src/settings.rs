@@ -1,12 +1,16 @@
 //! The controller's own configuration and limits: file, environment and flags.
 
+mod trust;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::model::parse_duration;
+use crate::model::{UnitId, parse_duration};
+
+pub use trust::History;
 
 /// How a Git remote is let in to and how long it may take.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +79,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How the repository is let in to.
     pub git: GitAccess,
+    /// What a commit may do to history. `forward`.
+    pub history: History,
+    /// The unit that this controller itself runs in, if a rollout could touch it.
+    pub controller: Option<UnitId>,
 }
 
 /// Why settings can't be used.
@@ -118,6 +126,8 @@ struct File {
     parallel: Option<usize>,
     connect_timeout: Option<String>,
     git: Option<GitFile>,
+    history: Option<String>,
+    controller: Option<String>,
 }
 
 /// `git:` in the file.
@@ -156,6 +166,8 @@ impl Settings {
             parallel: parallel(env("GITSYNC_PARALLEL"), file.parallel)?,
             connect_timeout: time("connect_timeout", connect_timeout, 10)?,
             git,
+            history: trust::history(env("GITSYNC_HISTORY").or(file.history))?,
+            controller: trust::controller(env("GITSYNC_CONTROLLER").or(file.controller))?,
         })
     }
 
@@ -305,6 +317,34 @@ mod tests {
     fn an_interval_of_nothing_is_refused() {
         let (_home, flags) = written("interval: 0s\n");
         assert!(load(&flags, &[]).unwrap_err().to_string().contains("interval"));
+    }
+
+    #[test]
+    fn history_goes_forward_unless_it_is_said_and_a_controller_is_a_unit() {
+        let (_home, flags) = written("history: any\ncontroller: vps1/service.gitsync\n");
+        let settings = load(&flags, &[]).unwrap();
+        assert_eq!(settings.history, History::Any);
+        assert_eq!(settings.controller.unwrap().to_string(), "vps1/service.gitsync");
+        let settings = load(&flags, &[("GITSYNC_HISTORY", "forward")]).unwrap();
+        assert_eq!(settings.history, History::Forward);
+        let (_home, flags) = written("{}\n");
+        let settings = load(&flags, &[]).unwrap();
+        assert_eq!((settings.history, settings.controller), (History::Forward, None));
+        let wrong = [("GITSYNC_HISTORY", "back"), ("GITSYNC_CONTROLLER", "gitsync")];
+        for variable in wrong {
+            let error = load(&flags, &[variable]).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{}` is not", variable.1)), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_s_settings_are_valid_as_they_stand() {
+        let text = include_str!("../docs/settings.md");
+        let block = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        let (_home, flags) = written(block);
+        let settings = load(&flags, &[]).unwrap();
+        assert_eq!(settings.branch, "main");
+        assert_eq!(settings.controller.unwrap().to_string(), "vps1/service.gitsync");
     }
 
     #[test]

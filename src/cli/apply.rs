@@ -35,6 +35,9 @@ pub struct Apply {
     /// Go on although a changed unit could not be put back if it failed
     #[arg(long)]
     allow_no_rollback: bool,
+    /// Go on although HEAD does not follow the last good commit: it is older, or history was rewritten
+    #[arg(long)]
+    any_history: bool,
     /// Take nodes over from another controller's rollout: only when that controller is dead for good
     #[arg(long)]
     take_over: bool,
@@ -88,6 +91,7 @@ impl Apply {
         let nodes = context::nodes(&wanted.fleet, settings)?;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.path, wanted, settings, &mut asked).await?;
+        context::recall(&self.path, wanted, settings, self.any_history, &mut asked)?;
         asked.let_go(journal).await?;
         asked.remember(&wanted.fleet, journal).await?;
         let release = wanted.release.clone();

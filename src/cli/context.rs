@@ -14,7 +14,7 @@ use crate::journal::Journal;
 use crate::model::{Fleet, Node, Release, Snapshot};
 use crate::render;
 use crate::report::diagnostics;
-use crate::settings::{Flags, Settings};
+use crate::settings::{Flags, History, Settings};
 use crate::source;
 use crate::transport::{ControlDirectory, SshOptions, connect};
 
@@ -148,6 +148,23 @@ pub async fn ask_gone(
             asked.join(&wanted.fleet.name, Nodes::new(left, settings.parallel, way)?).await;
         }
     }
+    Ok(())
+}
+
+/// Looks up how the wanted commit lies to the last good one, and spares the unit that the controller runs in.
+pub fn recall(
+    path: &Path,
+    wanted: &Wanted,
+    settings: &Settings,
+    any: bool,
+    asked: &mut Asked,
+) -> Result<(), Problem> {
+    asked.spare(settings.controller.clone());
+    let (Some(commit), Some(good)) = (&wanted.release.commit, asked.last_good()) else {
+        return Ok(());
+    };
+    let ancestry = source::ancestry(path, &good, &commit.id)?;
+    asked.recall(commit, &good, ancestry, any || settings.history == History::Any);
     Ok(())
 }
 

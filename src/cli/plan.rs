@@ -41,6 +41,9 @@ pub struct PlanCommand {
     /// Plan changes of units that can't be put back, too
     #[arg(long)]
     allow_no_rollback: bool,
+    /// Plan a commit that does not follow the last good one, too
+    #[arg(long)]
+    any_history: bool,
 }
 
 /// How a plan is told.
@@ -94,6 +97,7 @@ impl PlanCommand {
         let allow = self.allow_no_rollback;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.place.path, &wanted, &settings, &mut asked).await?;
+        context::recall(&self.place.path, &wanted, &settings, self.any_history, &mut asked)?;
         asked.remember(&wanted.fleet, &global.reader(&settings).await?).await?;
         let Survey { plan, observed, .. } =
             survey(&wanted.fleet, wanted.release, asked, allow).await;

@@ -61,6 +61,7 @@ impl Rollback {
         let left = left(&goods, &look.observed, &target.release);
         let mut asked = Asked::ask(&look.wanted.fleet.name, look.nodes).await;
         asked.let_go(&journal).await?;
+        asked.spare(look.settings.controller.clone());
         let survey = survey(&look.wanted.fleet, release, asked, false).await;
         if self.format == Format::Text && !global.quiet {
             let shown = view::human(&survey.plan, &view::Filter::default(), colour_out());

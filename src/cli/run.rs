@@ -10,7 +10,7 @@ use crate::engine::{Daemon, News, Wakes};
 use crate::model::{Fleet, Node, parse_duration};
 use crate::report::lines::hanging;
 use crate::report::{plan as view, words};
-use crate::settings::{Flags, Settings};
+use crate::settings::{Flags, History, Settings};
 use crate::source::{Mirror, Watch};
 use crate::transport::connect;
 
@@ -98,6 +98,8 @@ pub async fn daemon(settings: &Settings, global: &Global) -> Result<Daemon, Prob
         journal: global.journal(settings).await?,
         clock: context::clock(),
         holder: context::holder(),
+        any_history: settings.history == History::Any,
+        controller: settings.controller.clone(),
     })
 }
 

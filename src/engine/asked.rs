@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::journal::{Journal, JournalError, Past};
-use crate::model::{Fleet, Name, Node, NodeState, Observed, Plan, Restored, Verdict, Warning};
+use crate::model::{
+    Fleet, Name, Node, NodeState, Observed, Plan, Restored, UnitId, Verdict, Warning,
+};
 
 use super::goods;
 use super::nodes::Nodes;
@@ -21,6 +23,10 @@ pub struct Asked {
     pub(super) warnings: Vec<Warning>,
     pub(super) refusals: Vec<Warning>,
     pub(super) released: BTreeSet<Name>,
+    /// What the past says against the wanted commit, and whether that is borne.
+    pub(super) past: Option<(Warning, bool)>,
+    /// The unit that the controller itself runs in.
+    pub(super) controller: Option<UnitId>,
 }
 
 impl Asked {
@@ -28,7 +34,8 @@ impl Asked {
     pub async fn ask(fleet: &Name, nodes: Nodes) -> Self {
         let observed = nodes.observe(fleet).await;
         let (warnings, refusals) = (Vec::new(), Vec::new());
-        Self { nodes, observed, warnings, refusals, released: BTreeSet::new() }
+        let (released, past, controller) = (BTreeSet::new(), None, None);
+        Self { nodes, observed, warnings, refusals, released, past, controller }
     }
 
     /// Lets go of nodes that this controller's own rollouts still hold although they are over: those nodes were lost

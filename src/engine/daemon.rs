@@ -7,10 +7,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::check;
 use crate::clock::{Clock, jitter};
-use crate::diagnostic::Diagnostic;
 use crate::event::Event;
 use crate::journal::{Journal, Kind};
-use crate::model::{Commit, Fleet, Node, Plan, Release, Snapshot, UnitId, Verdict};
+use crate::model::{Commit, Fleet, Node, Release, UnitId, Verdict};
 use crate::plan;
 use crate::render;
 use crate::rollout::NodeProgress;
@@ -20,7 +19,8 @@ use crate::transport::ssh::ConfigError;
 
 use super::asked::Asked;
 use super::drive::{DriveError, Driven, Stop};
-use super::gate::{Refusal, gate};
+use super::gate::gate;
+use super::news::News;
 use super::nodes::Nodes;
 use super::patience::Patience;
 use super::transact::{Conductor, survey};
@@ -53,35 +53,10 @@ pub struct Daemon {
     pub clock: Clock,
     /// Who, in words.
     pub holder: String,
-}
-
-/// What the daemon has to tell.
-#[derive(Debug)]
-pub enum News {
-    /// A commit that was not looked at before.
-    Commit(Commit),
-    /// It is not valid: nothing changes.
-    Invalid(Vec<Diagnostic>, Snapshot),
-    /// It is valid, with these warnings.
-    Warnings(Vec<Diagnostic>, Snapshot),
-    /// What it would change.
-    Planned(Box<Plan>),
-    /// It may not be rolled out now.
-    Refused(Refusal),
-    /// The fleet runs what it wants.
-    UpToDate,
-    /// The fleet has no nodes: nobody was asked.
-    NoNodes,
-    /// Something happened in a rollout.
-    Rollout(Event),
-    /// A unit that did not run was started again.
-    Started(UnitId),
-    /// A unit does not run and could not be started; it is tried again.
-    NotStarted(UnitId, String),
-    /// The repository could not be looked at; the next look is after the interval.
-    Unavailable(String),
-    /// A rollout could not be driven on.
-    Broken(String),
+    /// Whether a commit need not follow the last good one.
+    pub any_history: bool,
+    /// The unit that this daemon itself runs in.
+    pub controller: Option<UnitId>,
 }
 
 /// Why the daemon can't go on at all.
@@ -297,11 +272,15 @@ impl Daemon {
         self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
         asked.let_go(&self.journal).await?;
         asked.remember(fleet, &self.journal).await?;
+        asked.spare(self.controller.clone());
+        if let Err(error) = self.recall(release.commit.as_ref(), &mut asked).await {
+            tell(News::Unavailable(error.to_string()));
+            return Ok(Next::Again);
+        }
         let survey = survey(fleet, release, asked, false).await;
         let asleep = !survey.plan.skipped.is_empty();
         if let Err(refusal) = gate(&survey.plan, &survey.observed, false) {
-            // Neither changes before the repository does, or an operator asks.
-            let stays = matches!(refusal.code.as_str(), "quarantined" | "no-nodes");
+            let stays = refusal.stays();
             tell(News::Refused(refusal));
             return Ok(if stays { Next::Rest } else { Next::Again });
         }
@@ -328,6 +307,14 @@ impl Daemon {
                 asked.join(&fleet.name, nodes).await;
             }
         }
+    }
+
+    /// Looks up how a commit lies to the last good one.
+    async fn recall(&self, wanted: Option<&Commit>, asked: &mut Asked) -> Result<(), SourceError> {
+        let (Some(wanted), Some(good)) = (wanted, asked.last_good()) else { return Ok(()) };
+        let ancestry = self.mirror.ancestry(&good, &wanted.id).await?;
+        asked.recall(wanted, &good, ancestry, self.any_history);
+        Ok(())
     }
 
     /// Goes on with rollouts that an earlier controller left without a verdict.

@@ -14,6 +14,15 @@ pub struct Refusal {
     pub hint: String,
 }
 
+impl Refusal {
+    /// Whether nothing but another commit, or an operator, changes it: then it is told once.
+    pub fn stays(&self) -> bool {
+        const STAY: [&str; 4] =
+            ["quarantined", "no-nodes", "older-than-last-good", "history-rewritten"];
+        STAY.contains(&self.code.as_str())
+    }
+}
+
 /// Says whether a plan may be rolled out; the first reason against it otherwise.
 ///
 /// With `takeover` a node that another rollout holds is no reason.
@@ -94,6 +103,20 @@ fn hint(code: &str) -> &'static str {
         "volumes-left-behind" => {
             "say `moves: empty` in the service to begin with empty volumes there, or `moves: synced` \
              when a sync carries the data; the old volumes stay where they are"
+        }
+        "older-than-last-good" => {
+            "`gitsync rollback` goes back to an earlier good release, and so does a new commit by `git revert`; a copy \
+             that is behind needs `git pull`; `gitsync apply --any-history` rolls this commit out all the same"
+        }
+        "history-rewritten" => {
+            "bring the branch back to where the last good commit is in its past; `gitsync apply --any-history` rolls \
+             this commit out all the same, and `history: any` in the controller's settings allows it always"
+        }
+        "cuts-controller" => {
+            "move the controller first, and name its new place in its settings (`controller:`); nothing was changed"
+        }
+        "gateway-without-upstream" => {
+            "take the route away, or bring an instance of the service back; nothing was changed"
         }
         _ => "nothing was changed",
     }

@@ -7,17 +7,20 @@ mod execute;
 mod gate;
 mod goods;
 mod leases;
+mod news;
 mod nodes;
+mod past;
 mod patience;
 mod transact;
 mod upkeep;
 
 pub use asked::Asked;
-pub use daemon::{Connect, Daemon, DaemonError, News, Wakes};
+pub use daemon::{Connect, Daemon, DaemonError, Wakes};
 pub use drive::{DriveError, Driven, Stop};
 pub use execute::{Known, Work};
 pub use gate::{Refusal, gate, holders};
 pub use goods::{Kept, KeptError, kept, rebuild};
+pub use news::News;
 pub use nodes::Nodes;
 pub use transact::{Conductor, Survey, survey};
 

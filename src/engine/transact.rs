@@ -17,6 +17,7 @@ use super::asked::{Asked, TAKEN_BACK, UNSETTLED};
 use super::drive::{DriveError, Driven, Stop, drive, replay};
 use super::execute::Work;
 use super::nodes::Nodes;
+use super::past;
 
 /// What is wanted, what is there, and the way from one to the other.
 pub struct Survey {
@@ -43,7 +44,7 @@ pub async fn survey(
     asked: Asked,
     allow_no_rollback: bool,
 ) -> Survey {
-    let Asked { nodes, observed, warnings, refusals, released } = asked;
+    let Asked { nodes, observed, warnings, refusals, released, past, controller } = asked;
     let contents = old_contents(&nodes, fleet, &release, &observed).await;
     let mut plan = plan::plan(&plan::Inputs {
         release: &release,
@@ -53,8 +54,9 @@ pub async fn survey(
         observed: &observed,
         contents: &contents,
         allow_no_rollback,
-        controller: None,
+        controller: controller.as_ref(),
     });
+    past::tell(past, &mut plan);
     plan.refusals.extend(refusals);
     // What an earlier rollout left is settled when there is nothing to do.
     let settled = plan.is_empty() && plan.refusals.is_empty();

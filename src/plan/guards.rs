@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::model::{Action, Name, Step, UnitId, Warning, Wave, WayBack};
 
-use super::Inputs;
 use super::changes::{Change, Found, position};
+use super::order::holds_controller;
+use super::{Inputs, cover};
 
 /// A warning or refusal with its stable code.
 pub fn warning(code: &str, message: String, unit: Option<&UnitId>) -> Warning {
@@ -67,6 +68,25 @@ fn moves<'a>(found: &'a Found<'a>) -> impl Iterator<Item = Warning> + 'a {
     })
 }
 
+/// Removals of what the controller itself runs in: nobody would be left to end the rollout.
+pub fn cuts<'a>(inputs: &'a Inputs, found: &'a Found<'a>) -> impl Iterator<Item = Warning> + 'a {
+    let removed = found.changes.iter().filter(|change| change.removed());
+    removed.filter(|change| holds_controller(change, inputs)).map(|change| {
+        let message = format!("{} would be removed, and the controller runs in it", change.unit);
+        warning("cuts-controller", message, Some(change.unit))
+    })
+}
+
+/// A controller's unit that neither the fleet nor a node knows: it would not be spared.
+fn strange_controller(inputs: &Inputs) -> Option<Warning> {
+    let unit = inputs.controller?;
+    let known = inputs.release.units.contains_key(unit) || inputs.observed.unit(unit).is_some();
+    let message = format!(
+        "the controller's settings say that it runs in {unit}, which this fleet does not have: nothing is spared for it"
+    );
+    (!known).then(|| warning("unknown-controller", message, None))
+}
+
 /// `1 unit`, `3 units`.
 pub fn units(count: usize) -> String {
     if count == 1 { "1 unit".to_owned() } else { format!("{count} units") }
@@ -93,6 +113,8 @@ pub fn warnings(inputs: &Inputs, found: &Found) -> Vec<Warning> {
         }
     }
     warnings.extend(asleep(inputs, found));
+    warnings.extend(cover::down(inputs, found));
+    warnings.extend(strange_controller(inputs));
     warnings
 }
 

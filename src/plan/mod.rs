@@ -1,6 +1,7 @@
 //! Release against observed: what changes, in which order, why, and what people will notice. Pure.
 
 mod changes;
+mod cover;
 mod drift;
 mod fallen;
 mod files;
@@ -24,6 +25,7 @@ use crate::model::{
     Warning,
 };
 
+pub use cover::side_by_side;
 pub use drift::{Drift, DriftKind, drift};
 pub use fallen::{Fallen, fallen};
 pub use files::diff_text;
@@ -90,11 +92,14 @@ pub fn plan(inputs: &Inputs) -> Plan {
     let mut refusals = unreachable;
     refusals.extend(guards::refusals(inputs, &found));
     refusals.extend(takers);
+    refusals.extend(guards::cuts(inputs, &found));
+    refusals.extend(cover::without_upstream(inputs));
     let mut warnings = guards::warnings(inputs, &found);
     warnings.extend(order.warnings.iter().cloned());
     let waves = steps::waves(inputs, &found.changes, &order);
     let (lost, tolerated) = guards::ways_back(&waves, inputs.allow_no_rollback);
     refusals.extend(lost);
+    refusals.extend(cover::side_by_side(&waves, inputs.release, inputs.observed));
     warnings.extend(tolerated);
     Plan {
         version: 1,

@@ -6,6 +6,7 @@ use crate::model::{Rollback, Unit, Warning};
 
 use super::Inputs;
 use super::changes::{Change, Found, position};
+use super::cover::members;
 use super::graph::{Tie, Web};
 use super::guards::warning;
 
@@ -200,12 +201,7 @@ impl<'a> Plot<'a> {
     ///
     /// A failover group always does; so does a pair of equals. Removed equals just go with the removals.
     fn memberships(&self) -> Vec<(Vec<usize>, bool)> {
-        let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
-        for unit in self.inputs.release.units.values() {
-            if let Some(membership) = &unit.membership {
-                *wanted.entry(membership.group.as_str()).or_default() += 1;
-            }
-        }
+        let wanted = members(self.inputs.release);
         let mut groups: BTreeMap<&str, (Vec<usize>, bool)> = BTreeMap::new();
         for (index, change) in self.changes.iter().enumerate() {
             let Some(membership) = unit_of(change).and_then(|unit| unit.membership.as_ref()) else {
@@ -371,7 +367,8 @@ fn is_removed(changes: &[Change], index: usize) -> bool {
     changes.get(index).is_some_and(Change::removed)
 }
 
-fn holds_controller(change: &Change, inputs: &Inputs) -> bool {
+/// Whether the controller itself runs in what changes.
+pub fn holds_controller(change: &Change, inputs: &Inputs) -> bool {
     match inputs.controller {
         Some(id) => id == change.unit,
         None => unit_of(change)

@@ -32,7 +32,8 @@ impl<'a> Serving<'a> {
     }
 }
 
-fn is_well(unit: &Unit, report: &UnitReport) -> bool {
+/// Whether a unit was seen to run.
+pub fn is_well(unit: &Unit, report: &UnitReport) -> bool {
     let running = |container: &ContainerReport| {
         container.status == "running" && container.health.as_deref() != Some("unhealthy")
     };

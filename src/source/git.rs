@@ -28,11 +28,6 @@ pub fn revision(path: &Path, rev: &str) -> Result<Snapshot, SourceError> {
     read(&repository, commit, &folder)
 }
 
-/// Whether `older` is `newer` or one of its ancestors in the repository that holds `path`.
-pub fn is_ancestor(path: &Path, older: &str, newer: &str) -> Result<bool, SourceError> {
-    descends(&discover(path)?, older, newer, &path.display().to_string())
-}
-
 /// Opens the repository at `path` or at the nearest directory above it.
 pub(super) fn discover(path: &Path) -> Result<Repository, SourceError> {
     let there = path.ancestors().find(|ancestor| ancestor.exists());
@@ -91,18 +86,6 @@ pub(super) fn branches(repository: &Repository) -> Vec<String> {
 fn is_hollow(repository: &Repository) -> bool {
     let Ok(found) = repository.branches(Some(git2::BranchType::Local)) else { return true };
     found.flatten().any(|(branch, _)| branch.get().peel_to_commit().is_err())
-}
-
-/// Whether `older` is `newer` or one of its ancestors.
-pub(super) fn descends(
-    repository: &Repository,
-    older: &str,
-    newer: &str,
-    place: &str,
-) -> Result<bool, SourceError> {
-    let older = resolve(repository, older, place)?;
-    let newer = resolve(repository, newer, place)?;
-    Ok(older == newer || repository.graph_descendant_of(newer, older)?)
 }
 
 /// Whether an error means that objects or references on disk are damaged or missing.

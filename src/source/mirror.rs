@@ -16,7 +16,7 @@ use crate::model::{Snapshot, sha256_hex};
 use crate::settings::GitAccess;
 
 use super::remote::{Address, callbacks, explain, limit_sockets};
-use super::{SourceError, git};
+use super::{Ancestry, SourceError, ancestry, git};
 
 /// Every branch and tag, under its own name; a branch that was forced is followed.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
@@ -97,12 +97,12 @@ impl Mirror {
         .await
     }
 
-    /// Whether `older` is `newer` or one of its ancestors.
-    pub async fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, SourceError> {
-        let (older, newer) = (older.to_owned(), newer.to_owned());
+    /// How a revision lies to the commit with the id `earlier`.
+    pub async fn ancestry(&self, earlier: &str, wanted: &str) -> Result<Ancestry, SourceError> {
+        let (earlier, wanted) = (earlier.to_owned(), wanted.to_owned());
         self.work(move |inner| {
             let place = &inner.address.shown;
-            inner.healing(|repository| git::descends(repository, &older, &newer, place))
+            inner.healing(|repository| ancestry::between(repository, &earlier, &wanted, place))
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! Where snapshots come from: a directory, a Git revision read straight from its objects, a mirrored remote.
 
+mod ancestry;
 mod directory;
 mod git;
 mod mirror;
@@ -8,8 +9,9 @@ mod watch;
 
 use std::path::PathBuf;
 
+pub use ancestry::{Ancestry, ancestry};
 pub use directory::directory;
-pub use git::{is_ancestor, revision};
+pub use git::revision;
 pub use mirror::Mirror;
 pub use watch::Watch;
 

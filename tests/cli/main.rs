@@ -9,6 +9,7 @@ mod said;
 mod applying;
 mod daemon;
 mod exact;
+mod guards;
 mod help;
 mod killed;
 mod lab;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gitsync::settings::GitAccess;
-use gitsync::source::{Mirror, SourceError};
+use gitsync::source::{Ancestry, Mirror, SourceError};
 use tempfile::{TempDir, tempdir};
 
 use crate::repository::{Repo, commit_on, listing, tree_with};
@@ -42,7 +42,8 @@ async fn a_fetch_follows_pushes_and_forced_branches() {
         repo.git.find_reference("refs/heads/side").unwrap().delete().unwrap();
         mirror.fetch().await.unwrap();
         assert!(matches!(mirror.tip("side").await, Err(SourceError::NoBranch { .. })));
-        assert!(mirror.is_ancestor(&first.to_string(), "main").await.unwrap());
+        let follows = mirror.ancestry(&first.to_string(), "main").await.unwrap();
+        assert_eq!(follows, Ancestry::Follows);
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::{fs, iter};
 
 use gitsync::model::{Entry, MAX_FILE_BYTES};
-use gitsync::source::{SourceError, directory, is_ancestor, revision};
+use gitsync::source::{Ancestry, SourceError, ancestry, directory, revision};
 use tempfile::tempdir;
 
-use crate::repository::{Repo, tree_with};
+use crate::repository::{Repo, commit_on, tree_with};
 
 fn file(content: &str) -> Entry {
     Entry::File { content: content.as_bytes().to_vec(), executable: false }
@@ -215,13 +215,47 @@ fn a_tree_nested_without_end_is_refused() {
 }
 
 #[test]
-fn ancestry_is_answered_both_ways() {
+fn a_commit_follows_is_older_than_or_has_nothing_to_do_with_another() {
     let repo = Repo::new();
     repo.write("a", "1");
-    let old = repo.commit("first").to_string();
+    let old = repo.commit("first");
     repo.write("a", "2");
     let new = repo.commit("second").to_string();
-    assert!(is_ancestor(&repo.path, &old, &new).unwrap());
-    assert!(is_ancestor(&repo.path, &old, &old).unwrap());
-    assert!(!is_ancestor(&repo.path, &new, &old).unwrap());
+    repo.git.reference("refs/heads/side", old, true, "branches off").unwrap();
+    let tree = tree_with(&repo.git, "a", b"3", 0o100_644);
+    let side = commit_on(&repo.git, "refs/heads/side", tree, "side").to_string();
+    let old = old.to_string();
+    let of = |earlier: &str, wanted: &str| ancestry(&repo.path, earlier, wanted).unwrap();
+    assert_eq!(of(&old, &new), Ancestry::Follows);
+    assert_eq!(of(&old, "HEAD"), Ancestry::Follows);
+    assert_eq!(of(&old, &old), Ancestry::Follows);
+    assert_eq!(of(&new, &old), Ancestry::Older);
+    assert_eq!(of(&new, &side), Ancestry::Diverged);
+    for gone in ["0123456789012345678901234567890123456789", "main", "", "-x"] {
+        assert_eq!(of(gone, &new), Ancestry::Gone, "{gone:?}");
+    }
+    assert!(matches!(ancestry(&repo.path, &old, "none"), Err(SourceError::NoRevision { .. })));
+}
+
+#[test]
+fn a_shallow_clone_does_not_claim_to_know_what_it_does_not_reach() {
+    let repo = Repo::new();
+    repo.write("a", "1");
+    let first = repo.commit("first").to_string();
+    repo.write("a", "2");
+    let second = repo.commit("second").to_string();
+    let home = tempfile::tempdir().unwrap();
+    let cloned = home.path().join("clone");
+    let clone = git2::Repository::init(&cloned).unwrap();
+    let tip = repo.git.head().unwrap().peel_to_commit().unwrap();
+    let objects = repo.git.odb().unwrap();
+    for id in [tip.id(), tip.tree_id()] {
+        let object = objects.read(id).unwrap();
+        clone.odb().unwrap().write(object.kind(), object.data()).unwrap();
+    }
+    fs::write(cloned.join(".git/shallow"), format!("{second}\n")).unwrap();
+    let head = clone.find_reference("HEAD").unwrap();
+    clone.reference(head.symbolic_target().unwrap().unwrap(), tip.id(), true, "cloned").unwrap();
+    assert_eq!(ancestry(&cloned, &first, "HEAD").unwrap(), Ancestry::Shallow);
+    assert_eq!(ancestry(&cloned, &second, "HEAD").unwrap(), Ancestry::Follows);
 }

@@ -148,7 +148,8 @@ fn a_required_node_that_is_gone_for_good_is_named_while_the_rest_is_put_back() {
 }
 
 #[test]
-fn a_required_node_that_is_gone_for_good_when_the_decision_is_due_is_named_and_nothing_is_decided() {
+fn a_required_node_that_is_gone_for_good_when_the_decision_is_due_is_named_and_nothing_is_decided()
+{
     let Some(stage) = plain::stage("lost-decided", &Spec::of(2, |host| host)) else { return };
     plain::short_lease(&stage);
     write_service(&stage, "first", &["h1"], PORT, "");

@@ -2,6 +2,7 @@
 
 mod build;
 mod drift;
+mod guards;
 mod order;
 mod properties;
 mod rules;

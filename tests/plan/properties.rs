@@ -121,6 +121,7 @@ proptest! {
     ) {
         let scene = stage(&seeds, canary);
         let plan = scene.plan();
+        prop_assert!(!codes(&plan.refusals).contains(&"pair-in-one-wave"));
         let base = release(made(&seeds, |seed| seed.before));
         let mut seen = BTreeSet::new();
         for (unit, wave) in wave_of(&plan) {
