@@ -1,5 +1,6 @@
 //! The controller's own configuration and limits: file, environment and flags.
 
+mod signatures;
 mod trust;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use crate::model::{UnitId, parse_duration};
 
+pub use signatures::Signatures;
 pub use trust::History;
 
 /// How a Git remote is let in to and how long it may take.
@@ -83,6 +85,8 @@ pub struct Settings {
     pub history: History,
     /// The unit that this controller itself runs in, if a rollout could touch it.
     pub controller: Option<UnitId>,
+    /// Whose signature a commit must have; none when anybody's will do.
+    pub signatures: Option<Signatures>,
 }
 
 /// Why settings can't be used.
@@ -128,6 +132,7 @@ struct File {
     git: Option<GitFile>,
     history: Option<String>,
     controller: Option<String>,
+    require_signatures: Option<signatures::SignaturesFile>,
 }
 
 /// `git:` in the file.
@@ -168,6 +173,7 @@ impl Settings {
             git,
             history: trust::history(env("GITSYNC_HISTORY").or(file.history))?,
             controller: trust::controller(env("GITSYNC_CONTROLLER").or(file.controller))?,
+            signatures: signatures::signatures(file.require_signatures, env)?,
         })
     }
 
@@ -338,13 +344,30 @@ mod tests {
     }
 
     #[test]
+    fn signatures_that_are_required_name_their_keys() {
+        let text = "require_signatures: { allowed_signers: ~/signers, openpgp_keys: /k }\n";
+        let (_home, flags) = written(text);
+        let env = [("HOME", "/home/ada"), ("GITSYNC_OPENPGP_KEYS", "/other")];
+        let signatures = load(&flags, &env).unwrap().signatures.unwrap();
+        assert_eq!(signatures.allowed_signers, Some(PathBuf::from("/home/ada/signers")));
+        assert_eq!(signatures.openpgp_keys, Some(PathBuf::from("/other")));
+        for empty in ["{}", "{ allowed_signers: \"\" }"] {
+            let (_home, flags) = written(&format!("require_signatures: {empty}\n"));
+            let error = load(&flags, &[]).unwrap_err().to_string();
+            assert!(error.contains("allowed_signers"), "{empty}: {error}");
+        }
+        let (_home, flags) = written("require_signatures: { signers: /x }\n");
+        assert!(load(&flags, &[]).is_err());
+    }
+
+    #[test]
     fn the_documentation_s_settings_are_valid_as_they_stand() {
-        let text = include_str!("../docs/settings.md");
-        let block = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-        let (_home, flags) = written(block);
-        let settings = load(&flags, &[]).unwrap();
-        assert_eq!(settings.branch, "main");
-        assert_eq!(settings.controller.unwrap().to_string(), "vps1/service.gitsync");
+        let pages = [include_str!("../docs/settings.md"), include_str!("../docs/security.md")];
+        for block in pages.iter().flat_map(|page| page.split("```yaml\n").skip(1)) {
+            let (_home, flags) = written(block.split("```").next().unwrap());
+            let settings = load(&flags, &[]).unwrap();
+            assert!(settings.signatures.is_some_and(|it| it.allowed_signers.is_some()));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::engine::{Asked, Conductor, Driven, Survey, Verdict, gate, holders, survey};
+use crate::engine::{Asked, Conductor, Driven, Refusal, Survey, Verdict, gate, holders, survey};
 use crate::journal::{Journal, Kind};
 use crate::model::Snapshot;
 use crate::report::plan as view;
@@ -60,11 +60,14 @@ impl Apply {
             Some(reviewed) => reviewed.snapshot(&self.path)?,
             None => self.snapshot()?,
         };
+        let settings = global.settings(Flags::default())?;
+        if let Some(distrust) = context::distrust(&self.path, &snapshot, &settings)? {
+            return Err(Problem::from_refusal(&Refusal::distrusted(distrust)));
+        }
         let wanted = global.wanted(&snapshot)?;
         if let Some(reviewed) = &reviewed {
             reviewed.is_of(&wanted)?;
         }
-        let settings = global.settings(Flags::default())?;
         let mut waiting = Waiting::new(self.lock_wait, global.quiet);
         let journal = waiting.journal(&settings).await?;
         let clock = context::clock();

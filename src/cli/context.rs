@@ -15,7 +15,7 @@ use crate::model::{Fleet, Node, Release, Snapshot};
 use crate::render;
 use crate::report::diagnostics;
 use crate::settings::{Flags, History, Settings};
-use crate::source;
+use crate::source::{self, Distrust};
 use crate::transport::{ControlDirectory, SshOptions, connect};
 
 use super::output::colour;
@@ -149,6 +149,25 @@ pub async fn ask_gone(
         }
     }
     Ok(())
+}
+
+/// Why what is wanted is not trusted, when the settings require signatures.
+///
+/// Files that differ from their commit are signed by nobody.
+pub fn distrust(
+    path: &Path,
+    snapshot: &Snapshot,
+    settings: &Settings,
+) -> Result<Option<Distrust>, Problem> {
+    let Some(signatures) = &settings.signatures else { return Ok(None) };
+    let unsigned = |message: &str| Distrust { code: "unsigned", message: message.to_owned() };
+    Ok(match &snapshot.commit {
+        None => Some(unsigned("signatures are required, and the files are of no commit")),
+        Some(_) if snapshot.dirty => Some(unsigned(
+            "signatures are required, and the files differ from HEAD: nobody signed them",
+        )),
+        Some(commit) => source::distrust(path, &commit.id, signatures, clock().now())?,
+    })
 }
 
 /// Looks up how the wanted commit lies to the last good one, and spares the unit that the controller runs in.

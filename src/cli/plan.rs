@@ -97,6 +97,9 @@ impl PlanCommand {
         let allow = self.allow_no_rollback;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
         context::ask_gone(&self.place.path, &wanted, &settings, &mut asked).await?;
+        if let Some(distrust) = context::distrust(&self.place.path, &snapshot, &settings)? {
+            asked.refuse(distrust);
+        }
         context::recall(&self.place.path, &wanted, &settings, self.any_history, &mut asked)?;
         asked.remember(&wanted.fleet, &global.reader(&settings).await?).await?;
         let Survey { plan, observed, .. } =

@@ -100,6 +100,7 @@ pub async fn daemon(settings: &Settings, global: &Global) -> Result<Daemon, Prob
         holder: context::holder(),
         any_history: settings.history == History::Any,
         controller: settings.controller.clone(),
+        signatures: settings.signatures.clone(),
     })
 }
 

@@ -6,6 +6,7 @@ use crate::journal::{Journal, JournalError, Past};
 use crate::model::{
     Fleet, Name, Node, NodeState, Observed, Plan, Restored, UnitId, Verdict, Warning,
 };
+use crate::source::Distrust;
 
 use super::goods;
 use super::nodes::Nodes;
@@ -81,6 +82,12 @@ impl Asked {
             self.refusals.extend(no_nodes(&record.id, &record.plan));
         }
         Ok(())
+    }
+
+    /// Refuses what is wanted, whatever it would change: it is not trusted.
+    pub fn refuse(&mut self, distrust: Distrust) {
+        let (code, message) = (distrust.code.to_owned(), distrust.message);
+        self.refusals.insert(0, Warning { code, message, unit: None });
     }
 
     /// The commits of good releases that the nodes keep, newest first, but for `wanted`: their files may have

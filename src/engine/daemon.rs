@@ -13,6 +13,7 @@ use crate::model::{Commit, Fleet, Node, Release, UnitId, Verdict};
 use crate::plan;
 use crate::render;
 use crate::rollout::NodeProgress;
+use crate::settings::Signatures;
 use crate::source::{Mirror, SourceError};
 use crate::transport::Transport;
 use crate::transport::ssh::ConfigError;
@@ -57,6 +58,8 @@ pub struct Daemon {
     pub any_history: bool,
     /// The unit that this daemon itself runs in.
     pub controller: Option<UnitId>,
+    /// Whose signature a commit must have.
+    pub signatures: Option<Signatures>,
 }
 
 /// Why the daemon can't go on at all.
@@ -173,8 +176,13 @@ impl Daemon {
         stop: &mut watch::Receiver<Stop>,
         tell: &mut (dyn FnMut(News) + Send),
     ) -> Result<Looked, DaemonError> {
-        let wanted = match self.wanted(commit, new, tell).await {
-            Ok(wanted) => wanted,
+        let trusted = self.trusted(commit, new, tell).await;
+        let wanted = match &trusted {
+            Ok(true) => self.wanted(commit, new, tell).await,
+            _ => Ok(None),
+        };
+        let (trusted, wanted) = match trusted.and_then(|trusted| Ok((trusted, wanted?))) {
+            Ok(both) => both,
             Err(error) => {
                 tell(News::Unavailable(error.to_string()));
                 return Ok(Looked { next: Next::Again, fleet: None });
@@ -185,7 +193,9 @@ impl Daemon {
             return Ok(Looked { next: Next::Leave, fleet: None });
         }
         let Some((fleet, release)) = wanted else {
-            return Ok(Looked { next: Next::Rest, fleet: None });
+            // Who may sign can change while the branch stays.
+            let next = if trusted { Next::Rest } else { Next::Again };
+            return Ok(Looked { next, fleet: None });
         };
         let next = self.move_to(&fleet, release, stop, tell).await?;
         // One without nodes is none to keep up: what its nodes ran goes on as it is.
@@ -307,14 +317,6 @@ impl Daemon {
                 asked.join(&fleet.name, nodes).await;
             }
         }
-    }
-
-    /// Looks up how a commit lies to the last good one.
-    async fn recall(&self, wanted: Option<&Commit>, asked: &mut Asked) -> Result<(), SourceError> {
-        let (Some(wanted), Some(good)) = (wanted, asked.last_good()) else { return Ok(()) };
-        let ancestry = self.mirror.ancestry(&good, &wanted.id).await?;
-        asked.recall(wanted, &good, ancestry, self.any_history);
-        Ok(())
     }
 
     /// Goes on with rollouts that an earlier controller left without a verdict.

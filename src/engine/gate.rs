@@ -2,6 +2,7 @@
 
 use crate::model::{Observed, Plan, Timestamp, Warning, duration_text};
 use crate::plan;
+use crate::source::Distrust;
 
 /// Why a plan is not rolled out. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A commit whose signature the controller does not trust.
+    pub fn distrusted(distrust: Distrust) -> Self {
+        let hint = hint(distrust.code).to_owned();
+        Self { code: distrust.code.to_owned(), message: distrust.message, hint }
+    }
+
     /// Whether nothing but another commit, or an operator, changes it: then it is told once.
     pub fn stays(&self) -> bool {
         const STAY: [&str; 4] =
@@ -111,6 +118,10 @@ fn hint(code: &str) -> &'static str {
         "history-rewritten" => {
             "bring the branch back to where the last good commit is in its past; `gitsync apply --any-history` rolls \
              this commit out all the same, and `history: any` in the controller's settings allows it always"
+        }
+        "unsigned" | "unknown-signer" | "bad-signature" => {
+            "sign the commit (`git commit -S --amend`) with a key that the controller's settings allow \
+             (`require_signatures`), or let somebody commit on top who may; nothing was changed"
         }
         "cuts-controller" => {
             "move the controller first, and name its new place in its settings (`controller:`); nothing was changed"

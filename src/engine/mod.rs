@@ -12,6 +12,7 @@ mod nodes;
 mod past;
 mod patience;
 mod transact;
+mod trust;
 mod upkeep;
 
 pub use asked::Asked;

@@ -12,11 +12,11 @@ use git2::{
     RepositoryInitMode, RepositoryInitOptions,
 };
 
-use crate::model::{Snapshot, sha256_hex};
-use crate::settings::GitAccess;
+use crate::model::{Snapshot, Timestamp, sha256_hex};
+use crate::settings::{GitAccess, Signatures};
 
 use super::remote::{Address, callbacks, explain, limit_sockets};
-use super::{Ancestry, SourceError, ancestry, git};
+use super::{Ancestry, Distrust, SourceError, ancestry, git, signature};
 
 /// Every branch and tag, under its own name; a branch that was forced is followed.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
@@ -103,6 +103,22 @@ impl Mirror {
         self.work(move |inner| {
             let place = &inner.address.shown;
             inner.healing(|repository| ancestry::between(repository, &earlier, &wanted, place))
+        })
+        .await
+    }
+
+    /// Why a commit is not trusted as of `now`; none when it is.
+    pub async fn distrust(
+        &self,
+        commit: &str,
+        signatures: &Signatures,
+        now: Timestamp,
+    ) -> Result<Option<Distrust>, SourceError> {
+        let (commit, signatures) = (commit.to_owned(), signatures.clone());
+        self.work(move |inner| {
+            let place = &inner.address.shown;
+            let judge = |git: &Repository| signature::of(git, &commit, place, &signatures, now);
+            inner.healing(judge)
         })
         .await
     }

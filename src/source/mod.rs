@@ -1,10 +1,13 @@
 //! Where snapshots come from: a directory, a Git revision read straight from its objects, a mirrored remote.
 
+mod allowed;
 mod ancestry;
 mod directory;
 mod git;
+mod keyring;
 mod mirror;
 mod remote;
+mod signature;
 mod watch;
 
 use std::path::PathBuf;
@@ -13,6 +16,7 @@ pub use ancestry::{Ancestry, ancestry};
 pub use directory::directory;
 pub use git::revision;
 pub use mirror::Mirror;
+pub use signature::{Distrust, distrust};
 pub use watch::Watch;
 
 /// A fleet has at most this many files, links and submodules.
@@ -115,6 +119,14 @@ pub enum SourceError {
         "`{0}` is not a repository address: use a local path, file://, https://, ssh:// or user@host:path"
     )]
     Address(String),
+    /// The controller's own file of keys can't be used.
+    #[error("signatures are required, but the keys in `{}` can't be used: {message}", .path.display())]
+    Signers {
+        /// The file.
+        path: PathBuf,
+        /// Why, with its line where there is one.
+        message: String,
+    },
     /// More than a fleet can be.
     #[error("`{place}` holds more than {what}: is this the folder of a fleet?")]
     TooMuch {

@@ -2,9 +2,14 @@
 
 #[path = "../support/commit.rs"]
 mod commit;
+#[path = "../support/missing.rs"]
+mod missing;
 #[path = "../support/said.rs"]
 #[allow(dead_code)]
 mod said;
+#[path = "../support/signing.rs"]
+#[allow(dead_code)]
+mod signing;
 
 mod applying;
 mod daemon;
@@ -16,4 +21,5 @@ mod lab;
 mod leaving;
 mod looking;
 mod records;
+mod signatures;
 mod unlucky;

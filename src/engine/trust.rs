@@ -1,0 +1,39 @@
+//! What the daemon asks about a commit before it looks into it: who signed it, and what it follows.
+
+use crate::model::Commit;
+use crate::source::SourceError;
+
+use super::asked::Asked;
+use super::daemon::Daemon;
+use super::gate::Refusal;
+use super::news::News;
+
+impl Daemon {
+    /// Whether a commit may be looked into at all. One that may not is told once.
+    pub(super) async fn trusted(
+        &self,
+        commit: &str,
+        new: bool,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) -> Result<bool, SourceError> {
+        let Some(signatures) = &self.signatures else { return Ok(true) };
+        let found = self.mirror.distrust(commit, signatures, self.clock.now()).await?;
+        let trusted = found.is_none();
+        if let Some(distrust) = found.filter(|_| new) {
+            tell(News::Refused(Refusal::distrusted(distrust)));
+        }
+        Ok(trusted)
+    }
+
+    /// Looks up how a commit lies to the last good one.
+    pub(super) async fn recall(
+        &self,
+        wanted: Option<&Commit>,
+        asked: &mut Asked,
+    ) -> Result<(), SourceError> {
+        let (Some(wanted), Some(good)) = (wanted, asked.last_good()) else { return Ok(()) };
+        let ancestry = self.mirror.ancestry(&good, &wanted.id).await?;
+        asked.recall(wanted, &good, ancestry, self.any_history);
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! Signatures that the controller's settings require: what is not signed changes nothing.
+
+use crate::lab::{Lab, Running};
+use crate::signing::{Keys, can_sign};
+
+/// A lab whose first commit is Ada's, and settings that require her signature.
+struct Signed {
+    lab: Lab,
+    keys: Keys,
+}
+
+impl Signed {
+    /// None where the programs that sign are missing.
+    fn new() -> Option<Self> {
+        if !can_sign(&["git", "ssh-keygen"]) {
+            return None;
+        }
+        let (lab, keys) = (Lab::new(), Keys::new());
+        let signed = Self { lab, keys };
+        let line = signed.keys.ssh("ada", &["ed25519"]);
+        signed.keys.ssh("mallory", &["ed25519"]);
+        signed.allow(&format!("ada@example.net {line}\n"));
+        let settings = format!(
+            "require_signatures: {{ allowed_signers: {} }}\n",
+            signed.keys.path("allowed").display()
+        );
+        std::fs::write(signed.keys.path("settings.yaml"), settings).unwrap();
+        signed.sign("ada");
+        Some(signed)
+    }
+
+    fn allow(&self, lines: &str) {
+        std::fs::write(self.keys.path("allowed"), lines).unwrap();
+    }
+
+    fn sign(&self, name: &str) {
+        self.keys.sign_ssh(&self.lab.repository(), name);
+    }
+
+    /// The program with the settings.
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.lab.command(arguments);
+        command.env("GITSYNC_CONFIG", self.keys.path("settings.yaml"));
+        Running::start(command)
+    }
+}
+
+#[test]
+fn apply_takes_a_signed_head_and_nothing_else() {
+    let Some(signed) = Signed::new() else { return };
+    let lab = &signed.lab;
+    let apply = |more: &[&str]| signed.start(&[&["apply", "--yes"], more].concat()).end();
+    apply(&[]).exits(0);
+    lab.runs("web 1", "api 1", "welcome");
+    lab.web("web 2");
+    let said = apply(&["--dirty"]).exits(1);
+    assert!(said.err.contains("the files differ from HEAD: nobody signed them"), "{}", said.err);
+    lab.commit("second");
+    let said = apply(&[]).exits(1);
+    assert!(said.err.contains("by A. Person (“second”): it is not signed"), "{}", said.err);
+    assert!(said.err.contains("require_signatures"), "{}", said.err);
+    signed.start(&["plan"]).end().exits(1).says("it is not signed").says("~ n1/service.web");
+    signed.sign("mallory");
+    let said = apply(&["--any-history"]).exits(1);
+    assert!(said.err.contains("is none of the allowed signers"), "{}", said.err);
+    lab.runs("web 1", "api 1", "welcome");
+    signed.sign("ada");
+    signed.start(&["plan"]).end().exits(0);
+    apply(&[]).exits(0);
+    lab.runs("web 2", "api 1", "welcome");
+}
+
+#[test]
+fn the_daemon_tells_once_of_a_commit_that_is_not_signed_and_keeps_the_fleet_as_it_is() {
+    let Some(signed) = Signed::new() else { return };
+    let lab = &signed.lab;
+    let url = format!("file://{}", lab.bare().display());
+    let mut daemon = signed.start(&["run", &url, "--interval", "1s"]);
+    daemon.hears("converged");
+    lab.web("web 2");
+    lab.commit("second");
+    lab.push();
+    daemon.hears("not rolled out: commit");
+    daemon.hears("(“second”): it is not signed");
+    // It looks again, and the good fleet is kept up.
+    lab.kill_app(lab.api);
+    daemon.hears("n2/service.api did not run: started again");
+    lab.kill_app(lab.web);
+    daemon.hears("n1/service.web did not run: started again");
+    lab.runs("web 1", "api 1", "welcome");
+    signed.sign("mallory");
+    lab.push();
+    daemon.hears("is none of the allowed signers");
+    lab.runs("web 1", "api 1", "welcome");
+    // Who may sign is read again at each look.
+    let mallory = std::fs::read_to_string(signed.keys.path("mallory.pub")).unwrap();
+    signed.allow(&format!("mallory@example.net {mallory}"));
+    daemon.hears("converged");
+    lab.runs("web 2", "api 1", "welcome");
+    daemon.signal("TERM");
+    let said = daemon.end().exits(0);
+    for words in ["it is not signed", "is none of the allowed signers"] {
+        assert_eq!(said.out.matches(words).count(), 1, "{}", said.out);
+    }
+}
+
+#[test]
+fn a_daemon_without_its_file_of_signers_changes_nothing() {
+    let Some(signed) = Signed::new() else { return };
+    let lab = &signed.lab;
+    let url = format!("file://{}", lab.bare().display());
+    std::fs::remove_file(signed.keys.path("allowed")).unwrap();
+    let mut daemon = signed.start(&["run", &url, "--interval", "1s"]);
+    daemon.hears("signatures are required, but the keys in");
+    daemon.hears("signatures are required, but the keys in");
+    assert_eq!(lab.web_says(), None);
+    let line = std::fs::read_to_string(signed.keys.path("ada.pub")).unwrap();
+    signed.allow(&format!("ada@example.net {line}"));
+    daemon.hears("converged");
+    lab.runs("web 1", "api 1", "welcome");
+}
