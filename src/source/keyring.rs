@@ -172,8 +172,9 @@ fn bound<'a>(
     }
     let bindings = sub.signatures.iter().filter(of(SignatureType::SubkeyBinding));
     let binding = newest(bindings.filter(real)).ok_or("nothing binds its subkey to it")?;
-    let back = binding.embedded_signature();
-    if !back.is_some_and(|it| it.verify_primary_key_binding(&sub.key, primary).is_ok()) {
+    let confirms = |it: &Signature| it.verify_primary_key_binding(&sub.key, primary).is_ok();
+    let confirmed = binding.embedded_signature().is_some_and(confirms);
+    if !confirmed {
         return Err("its subkey does not say that it belongs to it".to_owned());
     }
     in_time(binding, &sub.key, now)?;
