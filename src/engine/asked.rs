@@ -42,7 +42,6 @@ impl Asked {
     /// Lets go of nodes that this controller's own rollouts still hold although they are over: those nodes were lost
     /// before they could be told. And of nodes whose holder was not heard for so long that they are free again.
     pub async fn let_go(&mut self, journal: &Journal) -> Result<(), JournalError> {
-        self.taken_back();
         for (node, state) in &mut self.observed.nodes {
             let NodeState::Reachable(report) = state else { continue };
             let Some(holder) = &report.record.holder else { continue };
@@ -72,6 +71,7 @@ impl Asked {
     /// One that needed an operator is warned about. A fleet without nodes that had some then is refused: nobody is
     /// left to say what still runs, and an empty answer is not "nothing is wanted".
     pub async fn remember(&mut self, fleet: &Fleet, journal: &Journal) -> Result<(), JournalError> {
+        self.taken_back();
         let Some(last) = journal.newest(&fleet.name).await? else { return Ok(()) };
         if last.verdict == Some(Verdict::NeedsOperator) {
             self.warnings.push(unsettled(&last));
