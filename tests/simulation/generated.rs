@@ -6,6 +6,8 @@ use std::time::Duration;
 use gitsync::model::{Action, OnFailure, Plan, Replaced, Rollback, Step, Timestamp};
 use gitsync::transport::fake::{Badness, Fault, FaultKind, Verb};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::fleets::{after, create, gated, name, new, old, plan, remove, unit, update};
 use crate::run::{Kill, Run, Scenario};
@@ -139,9 +141,14 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let faults = prop::collection::vec(fault(), 0..4);
     let kills = prop::collection::vec(kill(), 0..3);
     let wish = (prop::option::weighted(0.2, 1..30usize), prop::bool::weighted(0.05));
+    let away = (
+        prop::option::weighted(0.1, 1..40usize),
+        prop::option::weighted(0.1, (1..30usize, 5..30usize)),
+    );
     let shuffle = prop::option::weighted(0.8, any::<u64>());
-    (fleet(), bad, faults, kills, wish, shuffle).prop_map(
-        |(fleet, bad, faults, kills, (cancel, undecided), shuffle)| {
+    (fleet(), bad, faults, kills, (wish, away), shuffle).prop_map(
+        |(fleet, bad, faults, kills, ((cancel, undecided), (stall, silent)), shuffle)| {
+            let silent = silent.map(|(from, long)| (from, from + long));
             let plan = Arc::new(plan_of(&fleet));
             let wanted: Vec<_> = plan.steps().filter(|step| step.to.is_some()).collect();
             let spoil = |(which, how): (prop::sample::Index, Badness)| {
@@ -151,9 +158,31 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             let bad = bad.into_iter().filter_map(spoil).collect();
             let known = |fault: &Fault| plan.nodes.contains(&fault.node);
             let faults = faults.into_iter().filter(known).collect();
-            Scenario { faults, bad, kills, cancel, undecided, shuffle, ..Scenario::of(&plan) }
+            Scenario {
+                faults,
+                bad,
+                kills,
+                cancel,
+                undecided,
+                stall,
+                silent,
+                shuffle,
+                ..Scenario::of(&plan)
+            }
         },
     )
+}
+
+/// The scenario of a seed, the same each time.
+pub fn of_seed(seed: u64) -> Scenario {
+    thread_local! {
+        static STRATEGY: BoxedStrategy<Scenario> = scenario().boxed();
+    }
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), random);
+    STRATEGY.with(|strategy| strategy.new_tree(&mut runner)).unwrap().current()
 }
 
 proptest! {

@@ -7,4 +7,6 @@ mod faults;
 mod fleets;
 mod generated;
 mod invariants;
+mod promises;
 mod run;
+mod suite;

@@ -1,6 +1,6 @@
 //! Drives one rollout through the imagined world: a virtual clock, a journal, a controller that can be killed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,10 @@ pub struct Scenario {
     pub cancel: Option<usize>,
     /// The decision can't be made durable.
     pub undecided: bool,
+    /// Before this effect, counted from 1, the controller stands still for longer than a node bears.
+    pub stall: Option<usize>,
+    /// From this effect to that one no word goes to nodes between the effects.
+    pub silent: Option<(usize, usize)>,
     /// Chooses what begins and what comes back next; none is first come, first served, one at a time.
     pub shuffle: Option<u64>,
 }
@@ -54,21 +58,32 @@ impl Scenario {
             kills: Vec::new(),
             cancel: None,
             undecided: false,
+            stall: None,
+            silent: None,
             shuffle: None,
         }
     }
 
     /// What goes wrong in it, without its plan.
     pub fn told(&self) -> impl std::fmt::Debug + '_ {
-        let Self { faults, bad, needs, kills, cancel, undecided, shuffle, .. } = self;
-        (faults, bad, needs, kills, cancel, undecided, shuffle)
+        let Self { faults, bad, needs, kills, cancel, undecided, stall, silent, shuffle, .. } =
+            self;
+        (faults, (bad, needs), kills, (cancel, undecided), (stall, silent), shuffle)
+    }
+
+    /// Whether anything goes wrong in it at all.
+    pub fn is_faulted(&self) -> bool {
+        let Self { faults, bad, kills, cancel, undecided, stall, silent, .. } = self;
+        let odd = cancel.is_some() || *undecided || stall.is_some() || silent.is_some();
+        odd || !faults.is_empty() || !bad.is_empty() || !kills.is_empty()
     }
 
     /// Whether nodes may have restored or restarted things by themselves.
     pub fn nodes_act_alone(&self) -> bool {
         use gitsync::transport::fake::FaultKind::{Gone, Hang, Lapse, Overtaken, Reboot};
         let alone = |f: &Fault| matches!(f.kind, Lapse | Reboot | Overtaken | Gone { .. } | Hang);
-        self.kills.iter().any(|kill| kill.long) || self.faults.iter().any(alone)
+        let alone_for_long = self.stall.is_some() || self.silent.is_some();
+        alone_for_long || self.kills.iter().any(|kill| kill.long) || self.faults.iter().any(alone)
     }
 }
 
@@ -80,7 +95,10 @@ pub struct Run<'a> {
     pub journal: Vec<Outcome>,
     pub events: Vec<Event>,
     pub done: usize,
-    pub broken: Vec<String>,
+    /// Invariants by name, and how they were broken.
+    pub broken: Vec<(&'static str, String)>,
+    /// What other controllers found on nodes that they took over: files and programs of units.
+    pub overtaken: BTreeMap<Name, Vec<(UnitId, Option<Digest>, Option<Digest>)>>,
     /// Whether the decision was made.
     pub decided: bool,
     began: BTreeSet<Effect>,
@@ -92,7 +110,7 @@ pub struct Run<'a> {
 
 /// More effects than any rollout of these sizes may need: every effect tried four times, and back again.
 fn bound(plan: &Plan) -> usize {
-    40 + 30 * (plan.nodes.len() + plan.steps().count())
+    60 + 60 * (plan.nodes.len() + plan.steps().count())
 }
 
 impl<'a> Run<'a> {
@@ -101,6 +119,8 @@ impl<'a> Run<'a> {
         let mut run = Self::new(scenario);
         run.drive();
         run.settle();
+        invariants::at_the_verdict(&mut run);
+        run.world.advance(run.world.now().after(Duration::from_secs(3600)));
         invariants::at_the_end(&mut run);
         run
     }
@@ -125,6 +145,7 @@ impl<'a> Run<'a> {
             journal: Vec::new(),
             done: 0,
             broken: Vec::new(),
+            overtaken: BTreeMap::new(),
             decided: false,
             began: BTreeSet::new(),
             under_way: Vec::new(),
@@ -136,7 +157,7 @@ impl<'a> Run<'a> {
     /// What was broken, and everything that led to it.
     pub fn story(&self) -> String {
         let mut lines = vec![format!("{:?}", self.scenario.told())];
-        lines.extend(self.broken.iter().map(|what| format!("BROKEN {what}")));
+        lines.extend(self.broken.iter().map(|(name, what)| format!("BROKEN {name}: {what}")));
         lines.extend(self.journal.iter().map(|outcome| {
             let result = match &outcome.result {
                 OutcomeResult::Failed(failure) => {
@@ -150,8 +171,8 @@ impl<'a> Run<'a> {
         lines.join("\n").replace("Name(\"", "(\"")
     }
 
-    pub fn broke(&mut self, invariant: &str, what: String) {
-        self.broken.push(format!("{invariant}: {what}"));
+    pub fn broke(&mut self, invariant: &'static str, what: String) {
+        self.broken.push((invariant, what));
     }
 
     fn chance(&mut self, of: usize) -> usize {
@@ -167,13 +188,13 @@ impl<'a> Run<'a> {
         while self.rollout.verdict().is_none() {
             if self.done > bound(&self.scenario.plan) {
                 let listed = self.rollout.effects();
-                self.broke("every rollout ends", format!("still under way: {listed:?}"));
+                self.broke("every_rollout_ends", format!("still under way: {listed:?}"));
                 return;
             }
             let listed = self.rollout.effects();
             invariants::on_effects(self, &listed);
             if listed.is_empty() && self.under_way.is_empty() {
-                self.broke("every rollout ends", "nothing is under way".to_owned());
+                self.broke("every_rollout_ends", "nothing is under way".to_owned());
                 return;
             }
             self.turn(&listed);
@@ -197,7 +218,7 @@ impl<'a> Run<'a> {
         } else if ready.is_empty() {
             match open.iter().filter_map(|effect| until(effect)).min() {
                 Some(until) => self.pass(until),
-                None => self.broke("every rollout ends", format!("lost track of {listed:?}")),
+                None => self.broke("every_rollout_ends", format!("lost track of {listed:?}")),
             }
         } else {
             let effect = ready[self.chance(ready.len())].clone();
@@ -215,6 +236,9 @@ impl<'a> Run<'a> {
     }
 
     fn keep_alive(&mut self) {
+        if self.scenario.silent.is_some_and(|(from, to)| (from..to).contains(&self.done)) {
+            return;
+        }
         for node in self.rollout.leased() {
             self.world.renew(node, &self.fence);
         }
@@ -225,6 +249,9 @@ impl<'a> Run<'a> {
         let kill = self.scenario.kills.iter().find(|kill| kill.effect == self.done).copied();
         if let Some(kill) = kill.filter(|kill| kill.before) {
             return self.killed(kill);
+        }
+        if self.scenario.stall == Some(self.done) {
+            self.world.advance(self.world.now().after(Duration::from_secs(75)));
         }
         invariants::before_effect(self, &effect);
         let result = self.execute(essence(&effect));
@@ -254,10 +281,12 @@ impl<'a> Run<'a> {
                 self.decided |= events.iter().any(|event| event.what == Happening::Decided);
                 self.events.extend(events);
             }
-            Err(refused) => self.broke("what was asked for is taken", format!("{refused}")),
+            Err(refused) => {
+                self.broke("every_outcome_that_was_asked_for_is_taken", format!("{refused}"))
+            }
         }
         if outcome.effect != Effect::Operator && self.rollout.record(outcome.clone()).is_ok() {
-            self.broke("no outcome counts twice", format!("{outcome:?}"));
+            self.broke("no_outcome_counts_twice", format!("{outcome:?}"));
         }
     }
 
@@ -270,11 +299,12 @@ impl<'a> Run<'a> {
         let mut again = fresh(&self.scenario.plan);
         for outcome in &self.journal {
             if again.record(outcome.clone()).is_err() {
-                self.broken.push(format!("a journal replays: {outcome:?}"));
+                let what = format!("{outcome:?}");
+                self.broken.push(("a_replayed_journal_gives_the_same_state", what));
             }
         }
         if again != self.rollout {
-            self.broke("a journal replays", "into another state".to_owned());
+            self.broke("a_replayed_journal_gives_the_same_state", "into another state".to_owned());
         }
         self.rollout = again;
     }
@@ -312,6 +342,7 @@ impl<'a> Run<'a> {
                 return OutcomeResult::Failed(failure);
             }
         }
+        invariants::on_decision(self);
         OutcomeResult::Done
     }
 
@@ -384,12 +415,11 @@ impl<'a> Run<'a> {
         self.world.abandon(node, &request)
     }
 
-    /// The controller says no more; nodes that come back do, and every lease that is still open lapses.
+    /// Answers that come when nobody waits for them any more.
     fn settle(&mut self) {
         for outcome in std::mem::take(&mut self.under_way) {
             self.record(outcome);
         }
-        self.world.advance(self.world.now().after(Duration::from_secs(3600)));
     }
 }
 

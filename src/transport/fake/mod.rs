@@ -25,7 +25,7 @@ use crate::model::{
 
 pub use fault::{Badness, Fault, FaultKind, Verb};
 pub use node::{FakeNode, FakeUnit, Marker, OnDisk};
-pub use world::{CALL, DEADLINE, Order, World};
+pub use world::{ANOTHER, CALL, DEADLINE, Order, World};
 
 /// The verbs of one node of an imagined world. A call that hangs fails at once; only the world's clock moves.
 #[derive(Clone, Debug)]

@@ -17,6 +17,9 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// How long any other call takes.
 pub const CALL: Duration = Duration::from_millis(50);
 
+/// The nonce of the other controller that takes a node over.
+pub const ANOTHER: &str = "another";
+
 /// What `prepare` asks of a node, with versions by their digests.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -158,9 +161,9 @@ impl World {
         let fence = Fence {
             fleet: name.clone(),
             number: self.node_mut(name).record.fence + 1,
-            nonce: "another".to_owned(),
+            nonce: ANOTHER.to_owned(),
         };
-        let (who, rollout) = ("someone else".to_owned(), "another".to_owned());
+        let (who, rollout) = ("someone else".to_owned(), ANOTHER.to_owned());
         let holder = Holder { who, rollout, since: self.now, nonce: fence.nonce.clone() };
         let (units, bring) = (Vec::new(), Vec::new());
         let order = Order { fence, holder, dead_man: None, takeover: true, units, bring };
