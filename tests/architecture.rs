@@ -503,10 +503,18 @@ fn scenarios() -> Vec<String> {
     found
 }
 
-#[test]
-fn every_scenario_has_a_mutation_that_it_catches() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/mutations");
-    let scenarios = scenarios();
+/// Every promise of the simulation, as the test runner names it.
+fn promises() -> Vec<String> {
+    let sources = sources_below("tests/simulation");
+    let promises = sources.iter().filter(|source| source.path.ends_with("promises.rs"));
+    let names = promises.flat_map(|source| source.text.split("    holds(\"").skip(1));
+    let names = names.filter_map(|rest| rest.split('"').next());
+    names.map(|name| format!("promises::{name}")).collect()
+}
+
+/// What nothing was ever seen to break: each patch of the suite still fits, and names tests that notice it.
+fn never_seen_to_fail(suite: &str, tests: &[String]) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{suite}/mutations"));
     let mut caught = Vec::new();
     for path in fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()) {
         let patch = fs::read_to_string(&path).unwrap();
@@ -515,13 +523,26 @@ fn every_scenario_has_a_mutation_that_it_catches() {
         let named = header("caught by", &patch);
         assert!(!named.is_empty(), "{}: who catches it?", path.display());
         for name in named {
-            let known = scenarios.iter().any(|scenario| scenario == name);
-            assert!(known, "{}: there is no scenario `{name}`", path.display());
+            let known = tests.iter().any(|test| test == name);
+            assert!(known, "{}: there is no test `{name}`", path.display());
             caught.push(name.to_owned());
         }
     }
-    let free: Vec<&String> = scenarios.iter().filter(|name| !caught.contains(name)).collect();
-    assert_eq!(free, Vec::<&String>::new(), "scenarios that nothing was ever seen to break");
+    tests.iter().filter(|name| !caught.contains(name)).cloned().collect()
+}
+
+#[test]
+fn every_scenario_has_a_mutation_that_it_catches() {
+    let free = never_seen_to_fail("lab", &scenarios());
+    assert_eq!(free, Vec::<String>::new(), "scenarios that nothing was ever seen to break");
+}
+
+#[test]
+fn every_promise_of_the_simulation_has_a_mutation_that_it_catches() {
+    let promises = promises();
+    assert!(promises.len() > 20, "the promises were not found");
+    let free = never_seen_to_fail("simulation", &promises);
+    assert_eq!(free, Vec::<String>::new(), "promises that nothing was ever seen to break");
 }
 
 #[test]

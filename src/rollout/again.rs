@@ -69,16 +69,16 @@ impl Rollout {
             return;
         }
         match result {
-            OutcomeResult::Done => self.changed(step, told),
+            OutcomeResult::Done => {
+                self.changed(step, told);
+                self.steps[step].tries = Tries::anew(told.at);
+            }
             OutcomeResult::Passed(report) => {
                 self.steps[step].enter(StepState::Good(told.at), told.at);
                 let unit = self.steps[step].unit.clone();
                 told.tell(Happening::Healthy { unit, attempts: report.attempts });
             }
             OutcomeResult::Failed(failure) => self.failed_again(node, step, failure, told),
-        }
-        if self.steps[step].state == StepState::Probing {
-            self.steps[step].tries = Tries::anew(told.at);
         }
     }
 

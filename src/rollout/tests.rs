@@ -570,6 +570,19 @@ fn what_fails_while_a_node_is_rolled_forward_is_named_and_nothing_is_put_back() 
 }
 
 #[test]
+fn a_node_that_is_lost_while_it_is_rolled_forward_is_tried_so_often_and_named() {
+    let mut run = decided();
+    run.good("confirm b");
+    run.bad("confirm a", FailureKind::Restored);
+    run.good("again prepare a");
+    run.good("again change a/service.db");
+    for _ in 0..4 {
+        run.bad("again probe a/service.db", FailureKind::Transport);
+    }
+    assert_eq!((run.listed().len(), run.verdict()), (0, Some(Verdict::NeedsOperator)));
+}
+
+#[test]
 fn what_moves_on_a_node_comes_back_before_it_is_rolled_forward_anew() {
     let steps = vec![update("a/service.x"), update("a/service.y")];
     let mut run = Run::of(plan(vec![steps]));

@@ -1,9 +1,9 @@
 //! What goes wrong: every fault at every call of every plan, alone and with a killed controller; then many at once.
 
-use gitsync::model::{Digest, Timestamp};
+use gitsync::model::{Digest, Step, Timestamp};
 use gitsync::transport::fake::{Badness, Fault, FaultKind, Verb};
 
-use crate::fleets::{Case, cases, new};
+use crate::fleets::{Case, cases};
 use crate::run::{Kill, Run, Scenario};
 
 pub const VERBS: [Verb; 8] = [
@@ -37,14 +37,25 @@ pub fn kinds() -> Vec<FaultKind> {
 pub fn beginnings(case: &Case) -> Vec<Scenario> {
     let plain = Scenario::of(&case.plan);
     let mut all = vec![plain.clone(), Scenario { cancel: Some(6), ..plain.clone() }];
+    if case.large {
+        let last = case.plan.steps().filter(|step| step.to.is_some()).last();
+        let bad = last.map(|step| (digest(step), Badness::Probe)).into_iter().collect();
+        all.push(Scenario { bad, ..plain });
+        return all;
+    }
     for step in case.plan.steps().filter(|step| step.to.is_some()) {
         for badness in [Badness::Validation, Badness::Activation, Badness::Probe] {
-            let bad = vec![(new(&step.unit), badness)];
+            let bad = vec![(digest(step), badness)];
             all.push(Scenario { bad, ..plain.clone() });
         }
     }
     all.push(Scenario { undecided: true, ..plain });
     all
+}
+
+/// What a step brings.
+pub fn digest(step: &Step) -> Digest {
+    step.to.clone().unwrap()
 }
 
 /// Every single fault that can hit a scenario, call by call.

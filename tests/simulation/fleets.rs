@@ -1,20 +1,24 @@
 //! Plans by hand, modelled on the example fleet, and the worlds that they start from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use gitsync::model::{
-    Action, Count, Digest, Gate, Health, Name, OnFailure, Plan, Policy, ProbeFrom, Prune, Replaced,
-    Rollback, Step, Timestamp, UnitId, Wave, WayBack,
+    Action, Content, Count, Digest, Gate, Health, Name, OnFailure, Plan, Policy, ProbeFrom, Prune,
+    Replaced, Rollback, Step, Timestamp, Unit, UnitId, Wave, WayBack,
 };
 use gitsync::transport::fake::World;
+use gitsync::{check, plan, render, source};
 
 /// A plan with a name for messages.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: &'static str,
     pub plan: Arc<Plan>,
+    /// Whether it is so large that not everything is tried in every combination.
+    pub large: bool,
 }
 
 pub fn name(text: &str) -> Name {
@@ -122,6 +126,46 @@ pub fn gated(mut plan: Plan, second: usize, first: &str) -> Plan {
     plan
 }
 
+/// The example fleet, from a release in which some units were older, some not there yet, and one more was.
+fn example() -> Plan {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-repo");
+    let fleet = check::check(&source::directory(&root).unwrap()).fleet.unwrap();
+    let release = render::render(&fleet).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut before = release.clone();
+    let ids: Vec<UnitId> = before.units.keys().cloned().collect();
+    for (number, id) in ids.iter().enumerate() {
+        match number % 7 {
+            0 => {}
+            1 => drop(before.units.remove(id)),
+            _ => older(before.units.get_mut(id).unwrap()),
+        }
+    }
+    let mut gone = release.units[&ids[2]].clone();
+    gone.id = UnitId { name: Some(name("gone")), ..gone.id };
+    (gone.membership, gone.artifacts) = (None, Vec::new());
+    gone.claims = Default::default();
+    before.units.insert(gone.id.clone(), gone);
+    let observed = plan::as_observed(&before, fleet.nodes.keys());
+    plan::plan(&plan::Inputs {
+        release: &release,
+        fleet: &fleet.name,
+        policy: &fleet.policy,
+        nodes: plan::node_facts(&fleet),
+        observed: &observed,
+        contents: &BTreeMap::new(),
+        allow_no_rollback: true,
+        controller: None,
+    })
+}
+
+fn older(unit: &mut Unit) {
+    for artifact in &mut unit.artifacts {
+        if let Content::Bytes(bytes) = &mut artifact.content {
+            bytes.push(b'\n');
+        }
+    }
+}
+
 /// The plans that every fault is tried on.
 pub fn cases() -> &'static [Case] {
     static CASES: LazyLock<Vec<Case>> = LazyLock::new(by_hand);
@@ -129,7 +173,8 @@ pub fn cases() -> &'static [Case] {
 }
 
 fn by_hand() -> Vec<Case> {
-    let case = |name, plan: Plan| Case { name, plan: Arc::new(plan) };
+    let case = |name, plan: Plan| Case { name, plan: Arc::new(plan), large: false };
+    let large = |name, plan: Plan| Case { large: true, ..case(name, plan) };
     let never = Step {
         rollback: Rollback::Never,
         ..after(update("vps1/service.app"), &["vps1/service.db"])
@@ -184,6 +229,7 @@ fn by_hand() -> Vec<Case> {
         ),
         case("halting", halting),
         case("no lease", bare),
+        large("the example fleet", example()),
     ]
 }
 

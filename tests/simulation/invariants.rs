@@ -273,6 +273,9 @@ pub fn at_the_end(run: &mut Run<'_>) {
 /// What the nodes look like at the verdict, before any time passes.
 pub fn at_the_verdict(run: &mut Run<'_>) {
     use NodeProgress::{Foreign, Left, Unheard};
+    if run.rollout.verdict().is_none() {
+        return;
+    }
     let excused = |state| matches!(state, Foreign | Left | Unheard);
     let told: Vec<Name> =
         run.rollout.nodes().filter(|(_, s)| !excused(*s)).map(|(name, _)| name.clone()).collect();
@@ -378,10 +381,13 @@ fn wholly_one(run: &mut Run<'_>, step: &Step, verdict: Verdict) {
     let named = troubles.any(|trouble| trouble.unit.as_ref() == Some(&step.unit));
     let gone = |(name, state): (&Name, _)| *name == step.unit.node && state == NodeProgress::Left;
     let left = run.rollout.nodes().any(gone);
+    // Lost before it heard the decision, and without a lease: its return finds what it replaced still stopped.
+    let unleased = run.rollout.plan().policy.dead_man.is_none();
+    let untold = unleased && run.decided && at(world, &step.unit, step.to.as_ref());
     let held = match verdict {
-        Verdict::Converged => new || (left && old),
+        Verdict::Converged => new || (left && (old || untold)),
         Verdict::RolledBack => old,
-        Verdict::NeedsOperator if run.decided => new || named || (left && old),
+        Verdict::NeedsOperator if run.decided => new || named || (left && (old || untold)),
         Verdict::NeedsOperator => old || named,
     };
     let reason = run.rollout.reason();

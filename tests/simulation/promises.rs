@@ -22,8 +22,8 @@ fn holds(invariant: &str) {
 #[test]
 fn at_least_a_hundred_thousand_faulted_rollouts_were_simulated() {
     let found = findings();
-    let few = found.wanted.min(100_000) * 9 / 10;
-    assert!(found.faulted >= few || chosen_seed().is_some(), "{} of {few}", found.faulted);
+    let asked = found.wanted;
+    assert!(found.faulted >= asked || chosen_seed().is_some(), "{} of {asked}", found.faulted);
     assert_eq!(found.verdicts.len(), 3, "{:?}", found.verdicts);
 }
 
