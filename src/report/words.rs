@@ -167,6 +167,9 @@ mod tests {
         assert_eq!(told(retrying), ["h1: no\u{fffd}[2J Write this; trying again in 1s"]);
         let left = Happening::NodeLeft { node, reason: reason.clone() };
         assert_eq!(told(left), ["h1: left this rollout (no); it catches up on its return"]);
+        let node = crate::model::Name::new("h2").unwrap();
+        let again = ["h2: the decision stands, so what it took back is changed there again"];
+        assert_eq!(told(Happening::RollingForward { node }), again);
         let verdict = Verdict::NeedsOperator;
         let ended = Happening::Ended { verdict, reason, quarantined: false };
         assert_eq!(told(ended), ["needs_operator: no Write this"]);

@@ -5,7 +5,7 @@ use crate::model::{Failure, FailureKind, Name, Timestamp};
 
 use super::record::Told;
 use super::state::RETRIES;
-use super::{Rollout, StepState};
+use super::{NodeProgress, Rollout, StepState};
 
 impl Rollout {
     /// Until when a node that can't be reached is tried all the same: while it may still restore itself and come back.
@@ -38,9 +38,10 @@ impl Rollout {
         patient: Option<Timestamp>,
         told: &mut Told,
     ) -> bool {
-        let transport = failure.kind == FailureKind::Transport;
         let track = &mut self.steps[step];
-        let until = transport.then(|| track.tries.again(told.at, RETRIES, patient)).flatten();
+        let back = matches!(track.state, StepState::PuttingBack | StepState::ProbingBack);
+        let until =
+            passes(failure, back).then(|| track.tries.again(told.at, RETRIES, patient)).flatten();
         let node = track.unit.node.clone();
         retrying(node, failure, until, told)
     }
@@ -62,11 +63,23 @@ impl Rollout {
         (limit, patient): (u32, Option<Timestamp>),
         told: &mut Told,
     ) -> bool {
-        let transport = failure.kind == FailureKind::Transport;
         let track = &mut self.nodes[node];
-        let until = transport.then(|| track.tries.again(told.at, limit, patient)).flatten();
+        // Before anything changed, a node that is held by another rollout is simply not ours.
+        let held = track.state != NodeProgress::Preparing;
+        let until =
+            passes(failure, held).then(|| track.tries.again(told.at, limit, patient)).flatten();
         let name = track.name.clone();
         retrying(name, failure, until, told)
+    }
+}
+
+/// Whether a failure may pass by itself: a node that can't be reached, or one that is `restoring` itself just now and
+/// lets nobody else at its files meanwhile.
+fn passes(failure: &Failure, restoring: bool) -> bool {
+    match failure.kind {
+        FailureKind::Transport => true,
+        FailureKind::Busy => restoring,
+        _ => false,
     }
 }
 

@@ -690,6 +690,24 @@ fn units_of_one_lost_node_share_the_time_that_it_is_waited_for() {
 }
 
 #[test]
+fn a_node_that_is_busy_restoring_itself_is_asked_again() {
+    let mut run = Run::of(plan(vec![vec![update("a/service.x")]]));
+    run.good("prepare a");
+    run.bad("change a/service.x", FailureKind::Restored);
+    run.bad("put-back a/service.x", FailureKind::Busy);
+    let order = ["again put-back a/service.x", "probe-back a/service.x", "abandon a"];
+    assert_eq!(run.finish(), order);
+    assert_eq!(run.verdict(), Some(Verdict::RolledBack));
+
+    let mut run = decided();
+    run.bad("confirm a", FailureKind::Busy);
+    run.bad("again confirm a", FailureKind::Restored);
+    run.bad("again prepare a", FailureKind::Busy);
+    run.finish();
+    assert_eq!(run.verdict(), Some(Verdict::Converged));
+}
+
+#[test]
 fn without_a_lease_a_lost_node_is_tried_three_times_and_no_longer() {
     let mut bare = plan(vec![vec![update("a/service.x")]]);
     bare.policy.dead_man = None;

@@ -87,6 +87,9 @@ impl Scenario {
     }
 }
 
+/// A unit with the versions of its files and of its program.
+pub type Found = (UnitId, Option<Digest>, Option<Digest>);
+
 /// A run under way, and what it has seen.
 pub struct Run<'a> {
     pub scenario: &'a Scenario,
@@ -97,8 +100,8 @@ pub struct Run<'a> {
     pub done: usize,
     /// Invariants by name, and how they were broken.
     pub broken: Vec<(&'static str, String)>,
-    /// What other controllers found on nodes that they took over: files and programs of units.
-    pub overtaken: BTreeMap<Name, Vec<(UnitId, Option<Digest>, Option<Digest>)>>,
+    /// What other controllers found on nodes that they took over.
+    pub overtaken: BTreeMap<Name, Vec<Found>>,
     /// Whether the decision was made.
     pub decided: bool,
     began: BTreeSet<Effect>,
