@@ -64,16 +64,16 @@ fn simulate() -> Findings {
     let wanted = wanted();
     let every = (ENOUGH / wanted.max(1)).max(1);
     let mut findings = run_all(&systematic(), every);
+    tell(&findings, begun);
     let mut seed = chosen_seed().unwrap_or(0);
     while findings.faulted < wanted && chosen_seed().is_none() {
-        let missing = (wanted - findings.faulted).min(1_000_000) as u64;
+        let missing = (wanted - findings.faulted).min(20_000) as u64;
         let batches = missing.div_ceil(BATCH);
         let tasks: Vec<Task> = (0..batches).map(|n| Task::Random(seed + n * BATCH)).collect();
         merge(&mut findings, run_all(&tasks, 1));
         seed += batches * BATCH;
         tell(&findings, begun);
     }
-    tell(&findings, begun);
     findings.wanted = wanted;
     findings
 }
