@@ -4,10 +4,11 @@ use std::sync::LazyLock;
 
 use crate::model::{AbsPath, sha256_hex};
 
-const PARTS: [&str; 21] = [
+const PARTS: [&str; 22] = [
     include_str!("node/base.sh"),
     include_str!("node/header.sh"),
     include_str!("node/manifest.sh"),
+    include_str!("node/policy.sh"),
     include_str!("node/paths.sh"),
     include_str!("node/files.sh"),
     include_str!("node/job.sh"),

@@ -1,8 +1,6 @@
 //! A node in a temporary directory: a root, a script with a narrow PATH, and units to put on it.
 
-#[path = "../support/missing.rs"]
-mod missing;
-
+use crate::missing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -102,6 +100,7 @@ pub struct Lab {
     channel: LocalChannel,
     pub transport: Scripted<LocalChannel>,
     path: String,
+    shell: String,
     /// Programs that are started while this exists wait until it is gone, when a kill was asked for.
     gate: PathBuf,
 }
@@ -165,6 +164,7 @@ impl Lab {
             node,
             channel,
             path,
+            shell,
             gate: base.join("gate"),
             base,
         };
@@ -173,10 +173,13 @@ impl Lab {
     }
 
     /// Puts the script there, with the narrow PATH and another change to its text.
-    fn install(&self, change: &dyn Fn(String) -> String) {
+    pub fn install(&self, change: &dyn Fn(String) -> String) {
         let fixed = format!("PATH={PATH}\n");
-        assert!(script_text().contains(&fixed));
-        let text = script_text().replace(&fixed, &format!("PATH={}\n", self.path));
+        let policy = "\npolicy=/etc/gitsync/policy\n";
+        assert!(script_text().contains(&fixed) && script_text().contains(policy));
+        let own = format!("\npolicy='{}'\n", self.policy_file().display());
+        let text = script_text().replace(policy, &own);
+        let text = text.replace(&fixed, &format!("PATH={}\n", self.path));
         fs::create_dir_all(self.base.join("git sync/bin")).unwrap();
         fs::write(self.script(), change(text)).unwrap();
     }
@@ -191,6 +194,27 @@ impl Lab {
         self.base.join("git sync/fleets/homelab/record")
     }
 
+    /// Where this node's owner has the policy.
+    pub fn policy_file(&self) -> PathBuf {
+        self.base.join("owner/policy")
+    }
+
+    /// The owner writes the policy, or takes it away.
+    pub fn policy(&self, text: Option<&str>) {
+        let file = self.policy_file();
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&file);
+        if let Some(text) = text {
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+
+    /// The shell that the script is run with.
+    pub fn shell(&self) -> &str {
+        &self.shell
+    }
+
     pub fn script(&self) -> PathBuf {
         self.base.join("git sync/bin").join(script_name())
     }
@@ -199,6 +223,11 @@ impl Lab {
     /// Zero: it only writes down its commands on standard error.
     pub fn killed_at(&self, at: usize) -> LocalChannel {
         self.channel.clone().with_variable("STOP_AT", &at.to_string())
+    }
+
+    /// The way to the same node, with a variable for its script.
+    pub fn with_variable(&self, key: &str, value: &str) -> Scripted<LocalChannel> {
+        Scripted::new(self.node.clone(), self.channel.clone().with_variable(key, value))
     }
 
     /// Makes the script count its commands; the count is what `killed_at` goes by.

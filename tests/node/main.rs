@@ -3,9 +3,13 @@
 mod compose;
 mod contents;
 mod found;
+mod hostile;
 mod kills;
 mod lab;
 mod lease;
+#[path = "../support/missing.rs"]
+mod missing;
+mod policy;
 mod process;
 mod record;
 mod replace;

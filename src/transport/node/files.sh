@@ -133,7 +133,10 @@ keep_foreign() {
         while [ -f "$unit_dir/kept/index" ] && grep -q "^$keep_number " "$unit_dir/kept/index"; do
             keep_number=$((keep_number + 1))
         done
-        if ! dd if="$keep_path" of="$unit_dir/kept/$keep_number" bs=65536 conv=fsync 2>/dev/null; then
+        # What is reached through a link is not what lies there.
+        parent_of "$keep_path"
+        enter "$parent" no || return 1
+        if ! dd if="./${keep_path##*/}" of="$unit_dir/kept/$keep_number" bs=65536 conv=fsync 2>/dev/null; then
             rm -f "$unit_dir/kept/$keep_number"
             bad node "cannot keep a copy of $keep_path: is the disk full?" || return 1
         fi
@@ -142,6 +145,7 @@ keep_foreign() {
             printf '%s %s %s %s\n' "$keep_number" "$keep_mode" "$keep_owner" "$keep_path"
         } >"$work/index" && put_file "$unit_dir/kept/index" <"$work/index" || { bad node "cannot write below $root: is the disk full?" || return 1; }
     done <"$work/foreign"
+    leave_directory
 }
 
 # keep_fresh: forget copies that were made for a change that never came; the file may be another by now.
@@ -155,6 +159,7 @@ keep_fresh() {
 
 # install_files DIGEST: every file of the manifest that is not there already, byte by byte and mode by mode.
 install_files() {
+    policy_install "$1" || return 1
     manifest_files "$1" >"$work/install"
     cut -d ' ' -f 4- "$work/install" >"$work/wanted"
     inspect "$work/wanted" "$work/state"
@@ -210,6 +215,7 @@ install_one() {
 
 # remove_files DIGEST: files that earlier manifests of this unit brought and DIGEST does not. Kept ones of others return.
 remove_files() {
+    policy_side "$1"
     manifest_files "$1" | cut -d ' ' -f 4- >"$work/wanted"
     known_paths >"$work/known"
     claimed_by_others "$work/known" | cut -d ' ' -f 3- >>"$work/wanted"

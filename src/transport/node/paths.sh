@@ -1,13 +1,6 @@
 
 # --- where may be written
 
-policy=/etc/gitsync/policy
-
-# policy_lines KEY: what the node's owner allows; the file is only ever read.
-policy_lines() {
-    [ -f "$policy" ] && sed -n "s/^$1 //p" "$policy"
-}
-
 # parent_of PATH: sets `parent`.
 parent_of() {
     parent=${1%/*}
@@ -20,17 +13,6 @@ is_below() {
     "${2%/}"/*) return 0 ;;
     esac
     return 1
-}
-
-# allowed PATH: whether the policy lets gitsync write there; without `allow` lines it may write anywhere.
-allowed() {
-    allowed_any=no
-    policy_lines allow >"$work/allow"
-    while IFS= read -r allowed_dir; do
-        allowed_any=yes
-        is_below "$1" "$allowed_dir" && return 0
-    done <"$work/allow"
-    [ "$allowed_any" = no ] || bad refused "$policy does not allow $1"
 }
 
 dirty=no
@@ -80,7 +62,7 @@ enter() {
     fi
     entered=$enter_dir
     for enter_at in "./$temp_prefix"*; do
-        [ -f "$enter_at" ] && rm -f "$enter_at"
+        { [ -f "$enter_at" ] || [ -L "$enter_at" ]; } && rm -f "$enter_at"
     done
     return 0
 }
@@ -106,7 +88,7 @@ enter_check() {
             else if ((group || other) && !sticky) { print "writable by others: " name }
         }')
     [ -n "$enter_bad" ] || return 0
-    policy_lines trust >"$work/trust"
+    policy_trusted >"$work/trust"
     printf '%s\n' "$enter_bad" >"$work/enter"
     while IFS= read -r enter_line; do
         enter_ok=no
@@ -120,30 +102,41 @@ enter_check() {
     done <"$work/enter"
 }
 
-# enter_create EXISTING: make the directories below it, and remember them for the unit's removal.
+# enter_create EXISTING: make the directories below it, and remember them for the unit's removal. Each is made from
+# inside its parent: a name that becomes a link meanwhile leads nowhere else.
 enter_create() {
     enter_at=${1%/}
     enter_rest=${enter_dir#"$enter_at"/}
+    cd -P "$1" 2>/dev/null || { bad node "cannot enter $1" || return 1; }
     while [ -n "$enter_rest" ]; do
+        if [ "$(pwd -P)" != "${enter_at:-/}" ]; then
+            cd / || :
+            bad refused "$enter_at is reached through a link" || return 1
+        fi
+        enter_name=./${enter_rest%%/*}
         enter_at=$enter_at/${enter_rest%%/*}
         case $enter_rest in
         */*) enter_rest=${enter_rest#*/} ;;
         *) enter_rest= ;;
         esac
         printf '%s\n' "$enter_at" >>"$unit_dir/made" || { bad node "cannot write below $root: is the disk full?" || return 1; }
-        mkdir "$enter_at" 2>/dev/null || [ -d "$enter_at" ] || { bad node "cannot make $enter_at" || return 1; }
-        chmod 755 "$enter_at"
-        fsync_dir "${enter_at%/*}/"
+        mkdir -m 755 "$enter_name" 2>/dev/null || [ -d "$enter_name" ] || { bad node "cannot make $enter_at" || return 1; }
+        fsync_dir .
+        cd -P "$enter_name" 2>/dev/null || { bad node "cannot enter $enter_at" || return 1; }
     done
 }
 
 # made_remove: directories that this unit made and that are empty now, deepest first.
 made_remove() {
     [ -f "$unit_dir/made" ] || return 0
-    leave_directory
     sort -r -u "$unit_dir/made" >"$work/made"
     while IFS= read -r made_dir; do
-        [ -L "$made_dir" ] || rmdir "$made_dir" 2>/dev/null || :
+        parent_of "$made_dir"
+        [ -d "$made_dir" ] && enter "$parent" no && [ "$entered" = "$parent" ] || continue
+        made_name=./${made_dir##*/}
+        [ -L "$made_name" ] || rmdir "$made_name" 2>/dev/null || :
     done <"$work/made"
+    leave_directory
+    kind='' why=''
     rm -f "$unit_dir/made"
 }

@@ -2,7 +2,7 @@
 # --- prepare: everything is brought and proven; nothing outside the root changes
 
 verb_prepare() {
-    unpack || finish_bad
+    unpack && policy_relied || finish_bad
     mkdir -p "$fleet_dir/units" "$root/blobs" 2>/dev/null || { bad node "cannot write below $root"; finish_bad; }
     # What is being taken back comes to its end first.
     lock "$fleet_dir/restorer" 120 || finish_bad
@@ -37,7 +37,7 @@ verb_prepare() {
         why=$failed_why
         finish_bad
     fi
-    room_check || finish_bad
+    room_check && policy_keep || finish_bad
     finish_ok
 }
 
@@ -120,7 +120,7 @@ prepare_one() {
     fi
     way_back "$2" || return 1
     [ "$1" != - ] || return 0
-    manifest_whole "$1" && manifest_load "$1" || return 1
+    manifest_whole "$1" && manifest_load "$1" && policy_unit "$1" || return 1
     destinations_check "$1" "$3" || return 1
     if [ "$m_runtime" = compose ]; then
         needs_check "$work/coming" && compose_ours && compose_place && images_fetch && prepare_ports || return 1
@@ -175,7 +175,6 @@ destinations_check() {
     done <"$work/clashes"
     : >"$work/parents"
     while IFS= read -r path; do
-        allowed "$path" || return 1
         parent_of "$path"
         printf '%s\n' "$parent" >>"$work/parents"
     done <"$work/wanted"
