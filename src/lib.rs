@@ -14,6 +14,8 @@ pub mod engine;
 pub mod event;
 pub mod journal;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod limits;
+#[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod model;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod plan;

@@ -1,5 +1,6 @@
 //! The controller's own configuration and limits: file, environment and flags.
 
+mod limits;
 mod signatures;
 mod trust;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::model::{UnitId, parse_duration};
+use crate::model::{Limits, UnitId, parse_duration};
 
 pub use signatures::Signatures;
 pub use trust::History;
@@ -87,6 +88,8 @@ pub struct Settings {
     pub controller: Option<UnitId>,
     /// Whose signature a commit must have; none when anybody's will do.
     pub signatures: Option<Signatures>,
+    /// What no commit may go beyond.
+    pub limits: Option<Limits>,
 }
 
 /// Why settings can't be used.
@@ -133,6 +136,10 @@ struct File {
     history: Option<String>,
     controller: Option<String>,
     require_signatures: Option<signatures::SignaturesFile>,
+    limits: Option<limits::LimitsFile>,
+    /// Where all of it was read.
+    #[serde(skip)]
+    from: PathBuf,
 }
 
 /// `git:` in the file.
@@ -153,6 +160,7 @@ impl Settings {
 
     fn from(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let file = file(flags, env)?;
+        let limits = limits(&file)?;
         let git = git(file.git.clone().unwrap_or_default(), env)?;
         let text = |flag: &Option<String>, name: &str, written: Option<String>| {
             flag.clone().or_else(|| env(name)).or(written)
@@ -174,6 +182,7 @@ impl Settings {
             history: trust::history(env("GITSYNC_HISTORY").or(file.history))?,
             controller: trust::controller(env("GITSYNC_CONTROLLER").or(file.controller))?,
             signatures: signatures::signatures(file.require_signatures, env)?,
+            limits,
         })
     }
 
@@ -200,7 +209,7 @@ fn file(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<File, Set
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 return serde_yaml::from_str::<Option<File>>(&text)
-                    .map(Option::unwrap_or_default)
+                    .map(|file| File { from: path.clone(), ..file.unwrap_or_default() })
                     .map_err(|error| SettingsError::Invalid { path, message: error.to_string() });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
@@ -208,6 +217,12 @@ fn file(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<File, Set
         }
     }
     Ok(File::default())
+}
+
+fn limits(file: &File) -> Result<Option<Limits>, SettingsError> {
+    let limits = file.limits.clone().map(|limits| limits.limits(&file.from));
+    let path = file.from.clone();
+    limits.transpose().map_err(|message| SettingsError::Invalid { path, message })
 }
 
 fn user_file(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

@@ -12,13 +12,15 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
     &["engine"],
     &["source", "secrets", "transport", "probe", "journal", "settings", "clock", "report"],
+    &["limits"],
     &["check", "render", "plan", "rollout"],
     &["event", "diagnostic"],
     &["model"],
 ];
 
 /// Rooms below the waterline: no I/O, no clock, no async, no order that changes from run to run.
-const PURE: &[&str] = &["check", "render", "plan", "rollout", "event", "diagnostic", "model"];
+const PURE: &[&str] =
+    &["limits", "check", "render", "plan", "rollout", "event", "diagnostic", "model"];
 
 /// Imports inside one floor that are meant.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[

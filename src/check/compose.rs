@@ -7,6 +7,7 @@ pub mod codes;
 mod interpolate;
 mod mounts;
 mod ports;
+pub mod powers;
 mod references;
 mod services;
 
@@ -47,6 +48,8 @@ pub struct Compose {
     volumes: BTreeMap<String, Volume>,
     /// Files of the repository that it reads (`env_file`, `include`, `configs`, …), by their paths there, sorted.
     pub references: Vec<String>,
+    /// Powers over its node, with who asks for them.
+    asked: Vec<(String, powers::Asked)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -90,6 +93,7 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
         let part = Part { file, base: String::new() };
         let parts = reader.included(part);
         reader.volumes(&parts, &mut compose);
+        compose.asked.extend(parts.iter().flat_map(|part| reader.part_powers(part)));
         reader.services(&parts, &mut compose);
     }
     reader.references.remove(&path);

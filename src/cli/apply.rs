@@ -68,6 +68,7 @@ impl Apply {
         if let Some(reviewed) = &reviewed {
             reviewed.is_of(&wanted)?;
         }
+        context::limited(&wanted, &settings)?;
         let mut waiting = Waiting::new(self.lock_wait, global.quiet);
         let journal = waiting.journal(&settings).await?;
         let clock = context::clock();

@@ -1,6 +1,7 @@
 //! What every command needs: global flags, settings, and the fleet that a path or commit holds.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use clap::{Args, ValueEnum};
 use crate::check::{self, Checked};
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Asked, Nodes};
+use crate::engine::{Asked, Nodes, pinned, within};
 use crate::journal::Journal;
-use crate::model::{Fleet, Node, Release, Snapshot};
+use crate::limits;
+use crate::model::{Fleet, Node, Release, Snapshot, Warning};
 use crate::render;
 use crate::report::diagnostics;
 use crate::settings::{Flags, History, Settings};
@@ -121,8 +123,27 @@ impl Global {
     }
 }
 
-/// The ways to a fleet's nodes.
+/// Refuses what goes beyond the limits of this controller.
+pub fn limited(wanted: &Wanted, settings: &Settings) -> Result<(), Problem> {
+    within(&wanted.fleet, &wanted.release, settings.limits.as_ref(), &BTreeMap::new())
+        .map_err(|refusal| Problem::from_refusal(&refusal))
+}
+
+/// The same as refusals of a plan for which no node is asked.
+pub fn beyond(wanted: &Wanted, settings: &Settings) -> Vec<Warning> {
+    let Some(limits) = &settings.limits else { return Vec::new() };
+    let found = limits::breaches(&wanted.fleet, &wanted.release, limits, &BTreeMap::new());
+    let refusal = |breach: &limits::Breach| Warning {
+        code: "limits".to_owned(),
+        message: breach.to_string(),
+        unit: None,
+    };
+    found.iter().map(refusal).collect()
+}
+
+/// The ways to a fleet's nodes; none of them is asked unless all are as they are pinned.
 pub fn nodes(fleet: &Fleet, settings: &Settings) -> Result<Nodes, Problem> {
+    pinned(fleet, settings.limits.as_ref()).map_err(|refusal| Problem::from_refusal(&refusal))?;
     let options = ssh_options(settings)?;
     let way = |node: &Node| connect(node, &fleet.nodes, &options);
     Ok(Nodes::new(fleet.nodes.values(), settings.parallel, way)?)
@@ -141,7 +162,7 @@ pub async fn ask_gone(
         let Some(earlier) = earlier.and_then(|snapshot| check::check(&snapshot).fleet) else {
             continue;
         };
-        let left = asked.gone(&earlier, &wanted.fleet);
+        let left = asked.gone(&earlier, &wanted.fleet, settings.limits.as_ref());
         if !left.is_empty() {
             let options = ssh_options(settings)?;
             let way = |node: &Node| connect(node, &earlier.nodes, &options);

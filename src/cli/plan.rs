@@ -87,12 +87,14 @@ impl PlanCommand {
         if let Some(node) = &self.node {
             super::render::known(node, &wanted.fleet.nodes)?;
         }
+        let settings = global.settings(Flags::default())?;
         if let Some(rev) = &self.base {
             let base = global.wanted(&context::at_revision(&self.place.path, rev)?)?;
-            let plan = plan::compare(&base.release, &wanted.release, &wanted.fleet);
+            let mut plan = plan::compare(&base.release, &wanted.release, &wanted.fleet);
+            plan.refusals.extend(context::beyond(&wanted, &settings));
             return Ok(Saved::new(plan, &Observed::default()));
         }
-        let settings = global.settings(Flags::default())?;
+        context::limited(&wanted, &settings)?;
         let nodes = context::nodes(&wanted.fleet, &settings)?;
         let allow = self.allow_no_rollback;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;

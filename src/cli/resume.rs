@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::engine::Conductor;
+use crate::engine::{Conductor, pinned};
 use crate::journal::RolloutRecord;
 use crate::settings::Settings;
 
@@ -28,10 +28,13 @@ pub async fn left_over(
             continue;
         }
         let id = record.id.clone();
-        let own = own(global, path, &record);
+        let known = |own: &Wanted| pinned(&own.fleet, settings.limits.as_ref()).is_ok();
+        let own = own(global, path, &record).filter(known);
         let fleet = own.as_ref().map_or(&wanted.fleet, |own| &own.fleet);
         let nodes = context::nodes(fleet, settings)?;
-        let own = own.as_ref().map(|own| (&own.fleet, own.release.clone()));
+        // Beyond limits that came later: it is put back.
+        let own = own.as_ref().filter(|own| context::limited(own, settings).is_ok());
+        let own = own.map(|own| (&own.fleet, own.release.clone()));
         let (mut rollout, work) = conductor.resume(record, own, nodes).await?;
         let mut stop = signals::for_rollout()?;
         let mut progress = output::progress(global, format);

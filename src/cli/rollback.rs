@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::engine::{Asked, Conductor, Kept, gate, kept, rebuild, survey};
+use crate::engine::{Asked, Conductor, Kept, contents, gate, kept, rebuild, survey, within};
 use crate::journal::Kind;
 use crate::model::{Digest, Observed, Release};
 use crate::report::plan as view;
@@ -55,6 +55,9 @@ impl Rollback {
             author: context::holder(),
             at: target.at,
         });
+        let contents = contents(&look.nodes, &look.wanted.fleet, &release).await;
+        within(&look.wanted.fleet, &release, look.settings.limits.as_ref(), &contents)
+            .map_err(|refusal| Problem::from_refusal(&refusal))?;
         let journal = global.journal(&look.settings).await?;
         let clock = context::clock();
         let conductor = Conductor { journal: &journal, clock: &clock, holder: context::holder() };

@@ -101,6 +101,7 @@ pub async fn daemon(settings: &Settings, global: &Global) -> Result<Daemon, Prob
         any_history: settings.history == History::Any,
         controller: settings.controller.clone(),
         signatures: settings.signatures.clone(),
+        limits: settings.limits.clone(),
     })
 }
 

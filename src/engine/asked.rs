@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::journal::{Journal, JournalError, Past};
+use crate::limits;
 use crate::model::{
-    Fleet, Name, Node, NodeState, Observed, Plan, Restored, UnitId, Verdict, Warning,
+    Fleet, Limits, Name, Node, NodeState, Observed, Plan, Restored, UnitId, Verdict, Warning,
 };
 use crate::source::Distrust;
 
@@ -99,10 +100,18 @@ impl Asked {
         commits.filter(|commit| seen.insert(commit.clone())).collect()
     }
 
-    /// The nodes of an earlier fleet that a fleet no longer has and that weren't asked yet.
-    pub fn gone<'a>(&self, earlier: &'a Fleet, fleet: &Fleet) -> Vec<&'a Node> {
+    /// The nodes of an earlier fleet that a fleet no longer has and that weren't asked yet; those that are not as the
+    /// limits pin them are not asked either.
+    pub fn gone<'a>(
+        &self,
+        earlier: &'a Fleet,
+        fleet: &Fleet,
+        limits: Option<&Limits>,
+    ) -> Vec<&'a Node> {
+        let known =
+            |node: &Node| limits.is_none_or(|it| limits::of_node(node, earlier, it).is_empty());
         let left = earlier.nodes.values().filter(|node| !fleet.nodes.contains_key(&node.name));
-        left.filter(|node| self.nodes.get(&node.name).is_none()).collect()
+        left.filter(|node| self.nodes.get(&node.name).is_none() && known(node)).collect()
     }
 
     /// Asks nodes that left the fleet, so that what still runs there is removed.

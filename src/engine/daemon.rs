@@ -1,5 +1,6 @@
 //! The daemon: watches a repository and moves the fleet to its newest commit, one rollout at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::check;
 use crate::clock::{Clock, jitter};
 use crate::event::Event;
 use crate::journal::{Journal, Kind};
-use crate::model::{Commit, Fleet, Node, Release, UnitId, Verdict};
+use crate::model::{Commit, Fleet, Limits, Node, Release, UnitId, Verdict};
 use crate::plan;
 use crate::render;
 use crate::rollout::NodeProgress;
@@ -20,7 +21,7 @@ use crate::transport::ssh::ConfigError;
 
 use super::asked::Asked;
 use super::drive::{DriveError, Driven, Stop};
-use super::gate::gate;
+use super::gate::{gate, resumable, within};
 use super::news::News;
 use super::nodes::Nodes;
 use super::patience::Patience;
@@ -60,6 +61,8 @@ pub struct Daemon {
     pub controller: Option<UnitId>,
     /// Whose signature a commit must have.
     pub signatures: Option<Signatures>,
+    /// What no commit may go beyond.
+    pub limits: Option<Limits>,
 }
 
 /// Why the daemon can't go on at all.
@@ -253,6 +256,13 @@ impl Daemon {
             Some(_) if new && !found.is_empty() => tell(News::Warnings(found, snapshot)),
             Some(_) => {}
         }
+        let limited = |(fleet, release): &(Fleet, Release)| {
+            within(fleet, release, self.limits.as_ref(), &BTreeMap::new()).err()
+        };
+        if let Some(refusal) = wanted.as_ref().and_then(limited) {
+            tell(News::Refused(refusal));
+            return Ok(None);
+        }
         Ok(wanted)
     }
 
@@ -313,7 +323,8 @@ impl Daemon {
             let Ok(snapshot) = self.mirror.snapshot(&earlier, &self.path).await else { continue };
             let Some(earlier) = check::check(&snapshot).fleet else { continue };
             let ways = |node: &Node| (self.connect)(node, &earlier);
-            if let Ok(nodes) = Nodes::new(asked.gone(&earlier, fleet), self.parallel, ways) {
+            let gone = asked.gone(&earlier, fleet, self.limits.as_ref());
+            if let Ok(nodes) = Nodes::new(gone, self.parallel, ways) {
                 asked.join(&fleet.name, nodes).await;
             }
         }
@@ -334,12 +345,12 @@ impl Daemon {
                 Some(id) => self.rendered(&id).await,
                 None => None,
             };
-            let (fleet, own) = match &wanted {
-                Some((fleet, release)) => (Some(fleet), Some((fleet, release.clone()))),
-                None => (now.filter(|fleet| fleet.name == record.plan.fleet), None),
-            };
+            let still = wanted.as_ref().and_then(|own| resumable(own, self.limits.as_ref()));
+            let (fleet, own) =
+                still.unwrap_or_else(|| (now.filter(|now| now.name == record.plan.fleet), None));
             if own.is_none() {
-                let message = format!("rollout {}: its commit can't be read any more", record.id);
+                let message =
+                    format!("rollout {}: its commit can't be read, or is beyond limits", record.id);
                 tell(News::Broken(message));
             }
             let Some(Ok(nodes)) = fleet.map(|fleet| self.nodes(fleet)) else { continue };

@@ -1,6 +1,9 @@
 //! Whether a plan may be rolled out at all: refusals, quarantine, and who holds the fence.
 
-use crate::model::{Observed, Plan, Timestamp, Warning, duration_text};
+use std::collections::BTreeMap;
+
+use crate::limits::{self, Breach};
+use crate::model::{Fleet, Limits, Observed, Plan, Release, Timestamp, Warning, duration_text};
 use crate::plan;
 use crate::source::Distrust;
 
@@ -56,6 +59,52 @@ pub fn gate(plan: &Plan, observed: &Observed, takeover: bool) -> Result<(), Refu
         });
     }
     if takeover { Ok(()) } else { held(plan, observed) }
+}
+
+/// Says whether a fleet and what it would do are within the controller's limits, before any node is asked.
+///
+/// `contents` has what nodes keep, for a release that was put together from there.
+pub fn within(
+    fleet: &Fleet,
+    release: &Release,
+    limits: Option<&Limits>,
+    contents: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), Refusal> {
+    limits.map_or(Ok(()), |limits| {
+        allowed(&limits::breaches(fleet, release, limits, contents), limits)
+    })
+}
+
+/// Says whether a fleet's nodes are the pinned ones, before any of them is asked.
+pub fn pinned(fleet: &Fleet, limits: Option<&Limits>) -> Result<(), Refusal> {
+    limits.map_or(Ok(()), |limits| allowed(&limits::of_nodes(fleet, limits), limits))
+}
+
+/// What a rollout that was left goes on with: its own fleet, and its contents unless they are beyond limits that came
+/// later, when it is put back. None when its nodes are not the pinned ones.
+pub(super) fn resumable<'a>(
+    own: &'a (Fleet, Release),
+    limits: Option<&Limits>,
+) -> Option<(Option<&'a Fleet>, Option<(&'a Fleet, Release)>)> {
+    let (fleet, release) = own;
+    pinned(fleet, limits).ok()?;
+    let allowed = within(fleet, release, limits, &BTreeMap::new()).is_ok();
+    Some((Some(fleet), allowed.then(|| (fleet, release.clone()))))
+}
+
+fn allowed(breaches: &[Breach], limits: &Limits) -> Result<(), Refusal> {
+    if breaches.is_empty() {
+        return Ok(());
+    }
+    let mut message = "this fleet goes beyond the limits of this controller".to_owned();
+    for breach in breaches {
+        message.push_str(&format!("\n{breach}"));
+    }
+    Err(Refusal {
+        code: "limits".to_owned(),
+        message,
+        hint: format!("no commit can change the limits: they are in {}", limits.file),
+    })
 }
 
 fn held(plan: &Plan, observed: &Observed) -> Result<(), Refusal> {

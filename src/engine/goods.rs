@@ -1,8 +1,12 @@
 //! Releases that nodes keep: what was good, put together from the nodes' own records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Digest, Good, Observed, Release, Timestamp, Unit, UnitId};
+use crate::model::{
+    Artifact, Digest, Fleet, Good, Observed, Release, Runtime, Timestamp, Unit, UnitId,
+};
+
+use super::nodes::Nodes;
 
 /// A good release as the fleet knows it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -65,6 +69,24 @@ pub fn rebuild(observed: &Observed, release: &Digest) -> Result<Release, KeptErr
         }
     }
     if known { Ok(rebuilt) } else { Err(KeptError::Unknown(release.short().to_owned())) }
+}
+
+/// What a kept release's compose units have on their nodes: blobs by name, as far as they can be read.
+pub async fn contents(
+    nodes: &Nodes,
+    fleet: &Fleet,
+    release: &Release,
+) -> BTreeMap<String, Vec<u8>> {
+    let mut contents = BTreeMap::new();
+    for node in nodes.names() {
+        let compose = |unit: &&Unit| matches!(unit.runtime, Runtime::Compose { .. });
+        let units = release.on(node).filter(compose);
+        let blobs: BTreeSet<String> =
+            units.flat_map(|unit| &unit.artifacts).map(Artifact::blob).collect();
+        let Some(transport) = nodes.get(node).filter(|_| !blobs.is_empty()) else { continue };
+        contents.extend(transport.read(&fleet.name, &blobs).await.unwrap_or_default());
+    }
+    contents
 }
 
 fn reports(observed: &Observed) -> impl Iterator<Item = &crate::model::NodeReport> {

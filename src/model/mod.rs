@@ -6,6 +6,7 @@ mod effect;
 mod fleet;
 mod gateway;
 mod health;
+mod limits;
 mod manifest;
 mod name;
 mod node;
@@ -27,6 +28,7 @@ pub use gateway::{
     Access, Balance, Gateway, GatewayRun, Header, Listen, Proxy, Route, Site, Tls, Upstream,
 };
 pub use health::{Attempt, Check, Health, ProbeFrom, StatusRange};
+pub use limits::{ComposeLimits, Limits, Pin, Units};
 pub use manifest::{manifest_text, unit_from_manifest};
 pub use name::{Name, NameError};
 pub use node::{Boot, Node, NodePaths, Reach, Ssh};

@@ -20,6 +20,8 @@ enum Source {
     Fixed(MountSource),
     /// Relative to the service's directory, perhaps out of it.
     Relative(String),
+    /// Somewhere on the node: below a home directory, or what a variable says when it is run.
+    Unknown,
 }
 
 /// One entry under `volumes`, before its source is understood.
@@ -31,7 +33,8 @@ struct Entry {
 }
 
 impl Mounted {
-    /// The mount of a service whose files lie in `directory`; none when its source is above the root directory.
+    /// The mount of a service whose files lie in `directory`; none when its source isn't known here
+    /// or is above the root directory.
     pub(super) fn below(&self, directory: &AbsPath) -> Option<Mount> {
         let source = match &self.source {
             Source::Fixed(source) => source.clone(),
@@ -43,6 +46,7 @@ impl Mounted {
                     None => MountSource::Path(path),
                 }
             }
+            Source::Unknown => return None,
         };
         Some(Mount { source, target: self.target.clone(), read_only: self.read_only })
     }
@@ -105,7 +109,7 @@ impl Reader<'_> {
                     let place = part.place(item);
                     self.problems.push(Diagnostic::error(codes::BAD_MOUNT, problem, place));
                 }
-                None => {}
+                None => found.extend(unknown()),
             }
         }
         found
@@ -151,6 +155,7 @@ fn mounted(
     let source = match (entry.kind.as_deref(), entry.source) {
         (Some("tmpfs"), _) => fixed(MountSource::Tmpfs),
         (Some("bind"), Some(source)) => path(part, &source),
+        (None | Some("volume" | "image"), None) | (Some("image"), _) => Ok(None),
         (Some("bind"), None) => Err("a `bind` mount needs a `source`".to_owned()),
         (None, Some(source)) if source.starts_with(['/', '.', '~']) => path(part, &source),
         (None | Some("volume"), Some(source)) => match volumes.get(&source) {
@@ -158,16 +163,22 @@ fn mounted(
             Some(_) => fixed(MountSource::Volume(source)),
             None => Err(format!("the volume `{source}` is not declared under `volumes`")),
         },
-        _ => Ok(None),
+        _ => Ok(Some(Source::Unknown)),
     };
     let read_only = entry.read_only;
     Ok(source?.map(|source| Mounted { source, target, read_only }))
 }
 
-/// A path on the node; none below a home directory, which is another for each user.
+/// A mount of which nothing is known here.
+fn unknown() -> Option<Mounted> {
+    let target = absolute("/")?;
+    Some(Mounted { source: Source::Unknown, target, read_only: false })
+}
+
+/// A path on the node; unknown below a home directory, which is another for each user.
 fn path(part: &Part, source: &str) -> Result<Option<Source>, String> {
     if source.starts_with('~') {
-        return Ok(None);
+        return Ok(Some(Source::Unknown));
     }
     if !source.starts_with('/') {
         return Ok(Some(Source::Relative(format!("{}/{source}", part.base))));
@@ -177,7 +188,7 @@ fn path(part: &Part, source: &str) -> Result<Option<Source>, String> {
 }
 
 /// An absolute path without `.`, `..`, `//` and a trailing `/`, by its text alone.
-fn absolute(text: &str) -> Option<AbsPath> {
+pub(super) fn absolute(text: &str) -> Option<AbsPath> {
     let mut parts = Vec::new();
     for part in text.strip_prefix('/')?.split('/') {
         match part {

@@ -1,5 +1,6 @@
 //! The services of a compose file, with what they take over from those they extend.
 
+use super::powers::Asked;
 use super::references::{Needed, each};
 use super::{Compose, MAX_EXTENDS, Part, Reader, Service, codes};
 use crate::check::document::{Kind, Yaml};
@@ -19,6 +20,7 @@ impl Reader<'_> {
             for name in self.services_of(part) {
                 let chain = self.chain(part, &name);
                 let read = self.service(&chain, compose);
+                compose.asked.extend(self.asked(&name, &chain, &read));
                 compose.services.entry(name).or_insert(read);
             }
         }
@@ -119,6 +121,14 @@ impl Reader<'_> {
             read.ports.clear();
         }
         read
+    }
+
+    /// The powers that a service asks for, itself or through what it extends.
+    fn asked(&self, name: &str, chain: &[Named], read: &Service) -> Vec<(String, Asked)> {
+        let own = chain.iter().filter_map(|(part, name)| part.service(name));
+        let own = own.flat_map(|service| self.service_powers(service));
+        let mounts = read.mounts.iter().cloned().map(Asked::Mount);
+        own.chain(mounts).map(|asked| (name.to_owned(), asked)).collect()
     }
 
     fn list<'y>(&mut self, part: &Part, service: &'y Yaml, key: &str) -> Option<&'y Yaml> {
