@@ -61,6 +61,32 @@ pub fn gate(plan: &Plan, observed: &Observed, takeover: bool) -> Result<(), Refu
     if takeover { Ok(()) } else { held(plan, observed) }
 }
 
+fn held(plan: &Plan, observed: &Observed) -> Result<(), Refusal> {
+    match holders(plan, observed).into_iter().next() {
+        None => Ok(()),
+        Some(message) => Err(Refusal {
+            code: "busy".to_owned(),
+            message,
+            hint: "wait for its verdict; a dead controller takes its rollout up when it starts again; \
+                   one that never will is overruled with `gitsync apply --take-over`"
+                .to_owned(),
+        }),
+    }
+}
+
+/// Who holds nodes of the plan, in words: one line per node.
+pub fn holders(plan: &Plan, observed: &Observed) -> Vec<String> {
+    let held = plan.nodes.iter().filter_map(|node| {
+        let report = observed.report(node)?;
+        let holder = report.record.holder.as_ref()?;
+        let now = Timestamp(report.now.saturating_mul(1000));
+        let seconds = std::time::Duration::from_secs(now.since(holder.since).as_secs());
+        let ago = duration_text(seconds);
+        Some(format!("{node} is held by {} (rollout {}, for {ago})", holder.who, holder.rollout))
+    });
+    held.collect()
+}
+
 /// Says whether a fleet and what it would do are within the controller's limits, before any node is asked.
 ///
 /// `contents` has what nodes keep, for a release that was put together from there.
@@ -105,32 +131,6 @@ fn allowed(breaches: &[Breach], limits: &Limits) -> Result<(), Refusal> {
         message,
         hint: format!("no commit can change the limits: they are in {}", limits.file),
     })
-}
-
-fn held(plan: &Plan, observed: &Observed) -> Result<(), Refusal> {
-    match holders(plan, observed).into_iter().next() {
-        None => Ok(()),
-        Some(message) => Err(Refusal {
-            code: "busy".to_owned(),
-            message,
-            hint: "wait for its verdict; a dead controller takes its rollout up when it starts again; \
-                   one that never will is overruled with `gitsync apply --take-over`"
-                .to_owned(),
-        }),
-    }
-}
-
-/// Who holds nodes of the plan, in words: one line per node.
-pub fn holders(plan: &Plan, observed: &Observed) -> Vec<String> {
-    let held = plan.nodes.iter().filter_map(|node| {
-        let report = observed.report(node)?;
-        let holder = report.record.holder.as_ref()?;
-        let now = Timestamp(report.now.saturating_mul(1000));
-        let seconds = std::time::Duration::from_secs(now.since(holder.since).as_secs());
-        let ago = duration_text(seconds);
-        Some(format!("{node} is held by {} (rollout {}, for {ago})", holder.who, holder.rollout))
-    });
-    held.collect()
 }
 
 /// Messages one after the other, on lines of their own when one of them has several.

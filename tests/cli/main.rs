@@ -19,6 +19,7 @@ mod help;
 mod killed;
 mod lab;
 mod leaving;
+mod limits;
 mod looking;
 mod records;
 mod signatures;

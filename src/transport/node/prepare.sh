@@ -13,7 +13,7 @@ verb_prepare() {
     unlock "$root/mutex/holder"
     unlock "$fleet_dir/restorer"
     boot_hook "$boot_how" || finish_bad
-    claims_write || finish_bad
+    claims_write && policy_keep || finish_bad
     asked unit >"$work/units"
     coming_list
     : >"$work/room"
@@ -37,7 +37,7 @@ verb_prepare() {
         why=$failed_why
         finish_bad
     fi
-    room_check && policy_keep || finish_bad
+    room_check || finish_bad
     finish_ok
 }
 
@@ -120,7 +120,7 @@ prepare_one() {
     fi
     way_back "$2" || return 1
     [ "$1" != - ] || return 0
-    manifest_whole "$1" && manifest_load "$1" && policy_unit "$1" || return 1
+    manifest_whole "$1" && manifest_load "$1" || return 1
     destinations_check "$1" "$3" || return 1
     if [ "$m_runtime" = compose ]; then
         needs_check "$work/coming" && compose_ours && compose_place && images_fetch && prepare_ports || return 1
@@ -146,8 +146,9 @@ way_back() {
         bad refused "$unit: no way back: an image that runs now is gone"
 }
 
-# destinations_check TO HOW: every place is free, ours already, or taken over; every parent is safe.
+# destinations_check TO HOW: every place is allowed, free, ours already, or taken over; every parent is safe.
 destinations_check() {
+    policy_unit "$1" || return 1
     manifest_files "$1" >"$work/files"
     cut -d ' ' -f 4- "$work/files" >"$work/wanted"
     claims_check || return 1
