@@ -21,7 +21,8 @@ pub(super) fn counted(text: &str) -> String {
         out.push_str(before);
         out.push_str(tag);
         match first_word(tag) {
-            "for" => out.push_str(if tag.ends_with("-%}") { TRIMMED } else { PLAIN }),
+            // Parts that include each other twice are rounds as well.
+            "for" | "include" => out.push_str(if tag.ends_with("-%}") { TRIMMED } else { PLAIN }),
             "raw" => {
                 let (raw, behind) = after.split_at(end_of_raw(after));
                 out.push_str(raw);
@@ -34,6 +35,26 @@ pub(super) fn counted(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The tags of a template that are neither comments nor raw, with their places.
+pub(super) fn tags(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let rest = text.get(at..)?;
+            let begin = at + next_opening(rest)?;
+            let tag = text.get(begin..)?;
+            let tag = tag.get(..end_of(tag))?;
+            at = begin + tag.len();
+            if first_word(tag) == "raw" {
+                at += end_of_raw(text.get(at..)?);
+            }
+            if !tag.starts_with("{#") {
+                return Some((begin, tag));
+            }
+        }
+    })
 }
 
 /// How many bytes of a counted template before `offset` are not the author's.

@@ -12,6 +12,7 @@ use crate::model::{
 };
 
 mod about;
+mod bounds;
 mod bundle;
 mod caddyfile;
 pub mod codes;

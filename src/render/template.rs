@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tera::{Context, Error, ErrorKind, Kwargs, State, Tera};
 
-use super::{caddyfile, codes, loops, lsyncd};
+use super::{bounds, caddyfile, codes, loops, lsyncd};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// The most that one template may write: 1 MiB.
@@ -94,6 +94,7 @@ impl Engine {
     fn new(base: &'static str) -> Self {
         let mut tera = Tera::new();
         tera.register_function("range", range);
+        bounds::limit_filters(&mut tera);
         let rounds = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&rounds);
         tera.register_function(loops::FUNCTION, move |_: Kwargs, _: &State<'_>| round(&counter));
@@ -105,10 +106,30 @@ impl Engine {
         name: &str,
         templates: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), Diagnostic> {
-        self.texts =
-            templates.map(|(name, text)| (name.to_owned(), loops::counted(text))).collect();
+        let templates: Vec<_> = templates.collect();
+        if let Some((name, at, message)) = bounds::refused(&templates) {
+            let text = templates.iter().find(|(other, _)| *other == name).map_or("", |(_, it)| it);
+            return Err(Diagnostic::error(codes::TEMPLATE, message, self.place(name, text, at)));
+        }
+        self.texts = templates
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), loops::counted(text)))
+            .collect();
         let all = self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         self.tera.add_raw_templates(all).map_err(|error| self.problem(&error, name))
+    }
+
+    /// A place in a template as its author wrote it.
+    fn place(&self, name: &str, text: &str, at: usize) -> Place {
+        let before = text.get(..at).unwrap_or_default();
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        Place {
+            file: format!("{}{name}", self.base),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line..).map_or(0, |it| it.chars().count()) + 1,
+            start: at,
+            end: at + 2,
+        }
     }
 
     fn fill(&self, name: &str, context: &Context) -> Result<String, Diagnostic> {
