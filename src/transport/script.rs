@@ -33,9 +33,27 @@ static SCRIPT: LazyLock<String> = LazyLock::new(|| PARTS.concat());
 static DIGEST: LazyLock<String> = LazyLock::new(|| sha256_hex(SCRIPT.as_bytes()));
 
 /// Installs standard input as `<$1>/bin/<$2>` when its SHA-256 is `$3`; in place wholly or not at all.
+///
+/// A directory that has other things in it and never was gitsync's is left as it is: it would be closed to others.
 const INSTALL: &str = r#"set -eu
 umask 022
 mkdir -p "$1"
+ours=no
+for there in "$1"/bin/gitsync-node-*.sh; do
+    [ ! -f "$there" ] || ours=yes
+done
+for there in "$1"/* "$1"/.[!.]*; do
+    case $ours${there#"$1"} in
+    yes* | no/lost+found) ;;
+    no/bin | no/blobs | no/claims | no/fleets | no/mutex | no/node-id | no/tmp) ;;
+    *)
+        if [ -e "$there" ] || [ -L "$there" ]; then
+            echo "$1 is not gitsync's own: it holds ${there##*/}; name another directory as \`root\`" >&2
+            exit 1
+        fi
+        ;;
+    esac
+done
 chmod 700 "$1"
 umask 077
 mkdir -p "$1/bin"

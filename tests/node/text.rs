@@ -64,3 +64,23 @@ fn a_script_that_arrives_broken_is_not_installed() {
     }
     assert_eq!(std::fs::read_to_string(place).unwrap(), script_text());
 }
+
+#[test]
+fn a_root_that_is_somebody_s_directory_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    for name in ["hosts", ".hidden", "ssh", "bin-2"] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("etc");
+        std::fs::create_dir_all(root.join("bin")).unwrap();
+        std::fs::write(root.join(name), "theirs").unwrap();
+        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = gitsync::model::AbsPath::new(root.display().to_string()).unwrap();
+        let arguments = install_arguments(&path);
+        let run = Command::new("sh").args(&arguments[1..]).stdin(Stdio::null()).output().unwrap();
+        assert!(!run.status.success(), "{name}");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(said.contains("is not gitsync's own") && said.contains(name), "{said}");
+        assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(std::fs::read_dir(root.join("bin")).unwrap().count(), 0);
+    }
+}

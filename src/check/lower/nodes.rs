@@ -27,6 +27,7 @@ impl Cx<'_> {
         }
         let base = doc.local.as_ref().map(|local| local.0.clone());
         let root = self.node_path(file, doc.root, base.as_ref(), "gitsync", "/var/lib/gitsync")?;
+        self.own_root(file, &root);
         let paths = doc.paths.unwrap_or_default();
         let paths = NodePaths {
             services: self.node_path(
@@ -69,6 +70,19 @@ impl Cx<'_> {
             self.error(codes::BAD_ADDRESS, "this is not the address of one machine", place);
         }
         address
+    }
+
+    /// gitsync's directory becomes its own and closed to others: not `/` or one that the system has.
+    fn own_root(&mut self, file: &str, root: &AbsPath) {
+        let kernel = ["dev", "proc", "run", "sys"];
+        let mut parts = root.as_str().split('/').skip(1);
+        let system = parts.next().is_some_and(|first| kernel.contains(&first));
+        if system || parts.next().is_none() {
+            let place = self.places.place(file, "/root");
+            let message = format!("`{root}` can't be a directory of gitsync's own");
+            let hint = "name one that nothing else uses, as in `/var/lib/gitsync`";
+            self.error_hint(codes::BAD_PATH, message, place, Some(hint.to_owned()));
+        }
     }
 
     /// A path as written, or its default: below the directory of a local node, or the usual one.
