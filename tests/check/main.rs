@@ -5,5 +5,6 @@ mod broken;
 mod docs;
 mod example;
 mod happy;
+mod hostile;
 mod schemas;
 mod support;

@@ -16,6 +16,7 @@ mod daemon;
 mod exact;
 mod guards;
 mod help;
+mod hostile;
 mod killed;
 mod lab;
 mod leaving;

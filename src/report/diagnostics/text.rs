@@ -77,7 +77,7 @@ fn excerpt<'a>(labels: &[Marked<'a>], sources: Sources<'_>) -> Option<Snippet<'a
     });
     let annotations: Vec<_> = annotations.collect();
     let shown = source.get(window)?.to_owned();
-    let snippet = Snippet::source(shown).path(first.place.file.as_str());
+    let snippet = Snippet::source(shown).path(shown_path(&first.place.file));
     Some(snippet.line_start(first.place.line.max(1)).annotations(annotations))
 }
 
@@ -107,10 +107,23 @@ fn window(source: &str, spans: &[Range<usize>]) -> Range<usize> {
     start..end
 }
 
+/// A file's name as a terminal may have it: names come from Git trees, which take nearly everything.
+fn shown_path(path: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut out = String::new();
+    for c in path.chars() {
+        if acts(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
 fn bare<'a>(mut group: Group<'a>, labels: &[Marked<'a>]) -> Group<'a> {
     for (label, _) in labels {
         let place = &label.place;
-        let mut origin = Origin::path(place.file.as_str());
+        let mut origin = Origin::path(shown_path(&place.file));
         if place.line > 0 {
             origin = origin.line(place.line).char_column(place.column.max(1));
         }
