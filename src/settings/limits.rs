@@ -164,6 +164,17 @@ compose: { privileged: none, host_network: any, cap_add: [cap_net_admin], device
     }
 
     #[test]
+    fn the_documented_limits_are_read_as_they_stand_there() {
+        let docs = include_str!("../../docs/security.md");
+        let block = docs.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+        let below = block.unwrap().split_once("limits:\n").unwrap().1;
+        let limits = read(below).unwrap();
+        assert_eq!(limits.nodes.len(), 2);
+        assert!(limits.nodes_only && limits.destinations.is_some() && limits.commands.is_some());
+        assert_eq!(limits.compose.devices, Some(vec!["/dev/dri".to_owned()]));
+    }
+
+    #[test]
     fn what_would_limit_less_than_it_says_is_an_error() {
         for (text, words) in [
             ("destination: [/opt]", "destination"),

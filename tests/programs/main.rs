@@ -8,6 +8,7 @@ mod compose;
 mod example;
 #[allow(dead_code)]
 mod fleets;
+mod hostile;
 mod lsyncd;
 mod served;
 mod shell;
