@@ -165,8 +165,8 @@ fn roots_boot_scripts_and_synced_folders_are_destinations_too() {
     for (text, wanted) in [
         ("root: /opt/gitsync", ""),
         (
-            "root: /etc",
-            "nodes/vps1.yaml: its `root` is /etc, which is no allowed destination (limits.destinations)",
+            "root: /etc/gitsync",
+            "nodes/vps1.yaml: its `root` is /etc/gitsync, which is no allowed destination (limits.destinations)",
         ),
         (
             "boot: file:/etc/rc.local",
