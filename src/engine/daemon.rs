@@ -349,8 +349,11 @@ impl Daemon {
             let (fleet, own) =
                 still.unwrap_or_else(|| (now.filter(|now| now.name == record.plan.fleet), None));
             if own.is_none() {
-                let message =
-                    format!("rollout {}: its commit can't be read, or is beyond limits", record.id);
+                let why = match &wanted {
+                    Some(_) => "is beyond this controller's limits",
+                    None => "can't be read any more",
+                };
+                let message = format!("rollout {}: its commit {why}", record.id);
                 tell(News::Broken(message));
             }
             let Some(Ok(nodes)) = fleet.map(|fleet| self.nodes(fleet)) else { continue };
