@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::journal::{Journal, JournalError, Past};
 use crate::limits;
 use crate::model::{
-    Fleet, Limits, Name, Node, NodeState, Observed, Plan, Restored, UnitId, Verdict, Warning,
+    Fleet, Limits, Name, Node, NodeState, Observed, OnFailure, Plan, Restored, UnitId, Verdict,
+    Warning,
 };
 use crate::source::Distrust;
 
@@ -83,6 +84,19 @@ impl Asked {
             self.refusals.extend(no_nodes(&record.id, &record.plan));
         }
         Ok(())
+    }
+
+    /// Has the next rollout wait for a person, in a fleet that halts on failure and whose last one needs an operator.
+    pub fn halt(&mut self, fleet: &Fleet) {
+        let reports = self.observed.nodes.keys().filter_map(|node| self.observed.report(node));
+        let newest = reports.max_by_key(|report| report.record.fence);
+        let verdict = newest.and_then(|report| report.record.verdict.as_ref());
+        let open = verdict.is_some_and(|(word, ..)| word == Verdict::NeedsOperator.word());
+        if open && fleet.policy.on_failure == OnFailure::Halt {
+            let message = "this fleet halts on failure, and its last rollout needs an operator";
+            let (code, message) = ("halted".to_owned(), message.to_owned());
+            self.refusals.push(Warning { code, message, unit: None });
+        }
     }
 
     /// Refuses what is wanted, whatever it would change: it is not trusted.

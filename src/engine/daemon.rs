@@ -292,6 +292,7 @@ impl Daemon {
         self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
         asked.let_go(&self.journal).await?;
         asked.remember(fleet, &self.journal).await?;
+        asked.halt(fleet);
         asked.spare(self.controller.clone());
         if let Err(error) = self.recall(release.commit.as_ref(), &mut asked).await {
             tell(News::Unavailable(error.to_string()));

@@ -219,7 +219,7 @@ impl<'a> Loop<'a> {
             quarantine: self.rollout.quarantine().map(str::to_owned),
             at,
         });
-        Known { at, ending, leased: self.rollout.leased().cloned().collect() }
+        Known { at, ending, changed: self.rollout.changed_nodes().cloned().collect() }
     }
 
     async fn end(&mut self, asked: Stop) -> Result<Driven, DriveError> {

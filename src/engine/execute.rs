@@ -68,8 +68,8 @@ pub struct Known {
     pub at: Timestamp,
     /// How it will end without having converged, once that is certain.
     pub ending: Option<Ending>,
-    /// Nodes that hold a lease.
-    pub leased: Vec<Name>,
+    /// Nodes on which it changed something.
+    pub changed: Vec<Name>,
 }
 
 impl Work {
@@ -86,7 +86,7 @@ impl Work {
             }
             Effect::Confirm { node } => self.confirm(node, known.at).await,
             Effect::Abandon { node } => self.abandon(node, known.ending.as_ref()).await,
-            Effect::Decide => self.all_stand(&known.leased).await,
+            Effect::Decide => self.all_stand(&known.changed).await,
             // The loop keeps these itself: a wait is its timer.
             Effect::Wait { .. } | Effect::Retry { .. } | Effect::Operator => Ok(()),
         };
@@ -128,8 +128,9 @@ impl Work {
 
     async fn prepare(&self, node: &Name) -> Result<(), Failure> {
         let steps: Vec<&Step> = self.steps_on(node).collect();
-        let mut units: Vec<PrepareUnit> =
+        let units: Result<Vec<_>, Failure> =
             steps.iter().map(|step| self.prepare_unit(step)).collect();
+        let mut units = units?;
         units.extend(steps.iter().flat_map(|step| &step.replaces).map(removal));
         let request = Prepare {
             fence: self.fence(node),
@@ -144,14 +145,18 @@ impl Work {
         self.transport(node)?.prepare(&request).await.map_err(TransportError::into_failure)
     }
 
-    fn prepare_unit(&self, step: &Step) -> PrepareUnit {
-        let wanted = self.release.units.get(&step.unit);
-        PrepareUnit {
-            id: step.unit.clone(),
-            to: wanted.filter(|_| step.action != Action::Remove).cloned(),
-            from: step.from.clone(),
-            adopt: step.adopt,
-        }
+    /// Fails when the contents are lost: a rollout that was taken up without its commit can't be made again.
+    fn prepare_unit(&self, step: &Step) -> Result<PrepareUnit, Failure> {
+        let to = match step.action {
+            Action::Remove => None,
+            _ => Some(self.release.units.get(&step.unit).cloned().ok_or_else(|| {
+                let message =
+                    format!("{}: what it was to become can't be read any more", step.unit);
+                of_unit(failure(FailureKind::Node, message), &step.unit)
+            })?),
+        };
+        let (id, from) = (step.unit.clone(), step.from.clone());
+        Ok(PrepareUnit { id, to, from, adopt: step.adopt })
     }
 
     async fn move_unit(&self, effect: &Effect, unit: &UnitId) -> Result<(), Failure> {
@@ -181,9 +186,9 @@ impl Work {
 
     /// Asks, over new connections, every node that changed: a decision is for what stands and can be told. The failure
     /// names a unit of the node.
-    async fn all_stand(&self, leased: &[Name]) -> Result<(), Failure> {
+    async fn all_stand(&self, changed: &[Name]) -> Result<(), Failure> {
         let changed =
-            leased.iter().filter_map(|node| Some((node, &self.steps_on(node).next()?.unit)));
+            changed.iter().filter_map(|node| Some((node, &self.steps_on(node).next()?.unit)));
         let asked = changed.map(async |(node, unit)| {
             self.hold(node, true).await.map_err(|failure| of_unit(failure, unit))
         });

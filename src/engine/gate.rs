@@ -149,6 +149,9 @@ fn hint(code: &str) -> &'static str {
             "bring the node back, mark it `optional: true` when it may sleep, or take its file out of nodes/ when \
              it is gone for good; nothing was changed"
         }
+        "halted" => {
+            "see what `gitsync history` says of it; `gitsync apply` by hand goes on, `gitsync rollback` goes back"
+        }
         "no-way-back" => "pass --allow-no-rollback to change it all the same",
         "too-many-removals" => "raise rollout.prune.max_removals in fleet.yaml if this is meant",
         "volatile-root" => {

@@ -263,3 +263,37 @@ fn json_news_are_one_object_a_line() {
     assert_eq!(lines[0]["news"], "commit");
     assert!(lines.iter().any(|line| line["event"] == "ended"));
 }
+
+#[test]
+fn fleet_that_halts_on_failure_waits_for_a_person_before_the_next_rollout() {
+    let lab = Lab::new();
+    let fleet = std::fs::read_to_string(lab.repository().join("fleet.yaml")).unwrap();
+    assert!(!fleet.contains("on_failure"), "{fleet}");
+    let halting = match fleet.contains("rollout: {") {
+        true => fleet.replace("rollout: {", "rollout: { on_failure: halt,"),
+        false => fleet + "rollout: { on_failure: halt }\n",
+    };
+    lab.write("fleet.yaml", &halting);
+    lab.commit("halt on failure");
+    lab.push();
+    let mut daemon = patient(&lab);
+    daemon.hears("converged");
+    lab.sick_web("web 2");
+    lab.commit("sick");
+    lab.push();
+    daemon.hears("needs_operator: ");
+    lab.web("web 3");
+    lab.commit("mended");
+    lab.push();
+    daemon.hears("not rolled out: this fleet halts on failure");
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+    lab.gitsync(&["apply", "--yes"]).exits(0).says("converged");
+    lab.runs("web 3", "api 1", "welcome");
+    let mut daemon = patient(&lab);
+    daemon.hears("up to date");
+    lab.web("web 4");
+    lab.commit("goes on by itself");
+    lab.push();
+    daemon.hears("converged");
+}

@@ -40,7 +40,7 @@ async fn what_an_own_rollout_that_is_over_still_holds_is_let_go_of_and_nothing_e
     let (journal, clock) = (there.lab.journal().await, Clock::system());
     let conductor = Conductor { journal: &journal, clock: &clock, holder: "me".to_owned() };
     let (_, work) = conductor.begin(look, Kind::Apply).await.unwrap();
-    let begun = Known { at: clock.now(), ending: None, leased: Vec::new() };
+    let begun = Known { at: clock.now(), ending: None, changed: Vec::new() };
     for node in &work.plan.nodes {
         let prepare = Effect::Prepare { node: node.clone() };
         assert_eq!(work.execute(&prepare, &begun).await, OutcomeResult::Done);

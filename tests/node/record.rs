@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gitsync::model::{FailureKind, Moment, Timestamp, Validation};
+use gitsync::model::{FailureKind, Moment, Name, Timestamp, Unit, Validation};
 use gitsync::transport::{Transport, Unlock};
 
 use crate::lab::{Lab, Shell, block_on, command, release, told};
@@ -232,6 +232,47 @@ fn an_unlocked_node_takes_back_what_was_changed_and_refuses_who_held_it() {
             lab.change(4, &new, Some(&old)).await.unwrap();
             lab.confirm(4, &[&new], &[]).await;
             lab.wait_for_no_process();
+        });
+    }
+}
+
+#[test]
+fn two_fleets_share_a_node_without_each_other_s_files_or_fences() {
+    for shell in Shell::all() {
+        block_on(async {
+            let lab = Lab::new(shell);
+            let one = lab.unit("bundle.mcp", &[("etc/one", "one")]);
+            let of_other = |path: &str| {
+                let mut unit = lab.unit("bundle.mcp", &[(path, "two")]);
+                unit.fleet = Name::new("garden").unwrap();
+                unit
+            };
+            let prepare = |number: u64, unit: &Unit| {
+                let mut request = lab.prepare_request(number, &[(unit, None)]);
+                request.fence.fleet = unit.fleet.clone();
+                request
+            };
+            lab.prepare(7, &[(&one, None)]).await.unwrap();
+            lab.change(7, &one, None).await.unwrap();
+            // The first fleet's rollout is under way: it holds its own fence alone, and its files.
+            let theirs = of_other("etc/one");
+            let refused = told(lab.transport.prepare(&prepare(1, &theirs)).await);
+            assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
+            let words = "belongs to bundle.mcp of the fleet homelab";
+            assert!(refused.message.contains(words), "{}", refused.message);
+            let own = of_other("etc/two");
+            let mut next = prepare(2, &own);
+            next.takeover = true;
+            lab.transport.prepare(&next).await.unwrap();
+            let mut change = lab.change_request(2, &own, None);
+            change.fence.fleet = own.fleet.clone();
+            lab.transport.change(&change).await.unwrap();
+            lab.put_back(7, &one, None).await.unwrap();
+            assert_eq!(lab.text_of("etc/one"), None);
+            assert_eq!(lab.text_of("etc/two").as_deref(), Some("two"));
+            let claims = std::fs::read_to_string(lab.base.join("git sync/claims")).unwrap();
+            assert_eq!(claims.lines().count(), 1, "{claims}");
+            assert!(claims.starts_with("garden bundle.mcp /"), "{claims}");
         });
     }
 }
