@@ -275,7 +275,6 @@ fn fleet_that_halts_on_failure_waits_for_a_person_before_the_next_rollout() {
     };
     lab.write("fleet.yaml", &halting);
     lab.commit("halt on failure");
-    lab.push();
     let mut daemon = patient(&lab);
     daemon.hears("converged");
     lab.sick_web("web 2");
