@@ -18,6 +18,8 @@ unit_hold() {
     lock "$unit_dir/lock" 120 || return 1
     cj_dir=$unit_dir
     job_settle "$unit_dir" || return 1
+    # What a killed contact was about to write.
+    rm -f "$unit_dir"/*.new "$unit_dir/kept"/*.new
     state_load
     claims_write
 }
@@ -58,7 +60,7 @@ begin_place() {
         return
     fi
     take_list
-    read -r begin_last _ <"$work/taking" || begin_last=000000.0
+    begin_last=${taking%% *}
     begin_last=${begin_last%.*}
     begin_last=${begin_last#"${begin_last%%[!0]*}"}
     p_seq=$(printf '%06d.1' "$((${begin_last:-0} + 1))")

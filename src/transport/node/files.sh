@@ -1,7 +1,21 @@
 
 # --- files: looked at all at once, installed one by one
 
+# What older scripts left in a directory is removed by whoever enters it; what this one writes bears its process, as two
+# units may have files in one directory and be changed at the same time.
 temp_prefix=.gitsync-new.
+half_prefix=.gitsync-half.
+
+# halves_clear: out of the entered directory goes what processes that were killed have left half-written in it.
+halves_clear() {
+    [ "$cleared" != "$entered" ] || return 0
+    cleared=$entered
+    for half in "./$half_prefix"*; do
+        [ -f "$half" ] || continue
+        half_who=${half#"./$half_prefix"}
+        is_alive "${half_who%.*} ${half_who#*.} $boot" || rm -f "$half"
+    done
+}
 
 # inspect LIST OUT: for each path in LIST a line `hash|missing|link|directory|other mode owner:group path`.
 # One stat (or ls) and one sha256sum, however many there are.
@@ -157,18 +171,45 @@ keep_fresh() {
     put_file "$unit_dir/kept/index" <"$work/fresh"
 }
 
+# install_list DIGEST: what is wanted beside what is there, in $work/compare. A list that a full disk cut short must not
+# pass for a whole one.
+install_list() {
+    lists_begin
+    manifest_files "$1" >"$work/install" &&
+        cut -d ' ' -f 4- "$work/install" >"$work/wanted" &&
+        inspect "$work/wanted" "$work/state" || return 1
+    # Both lists have one line per file in the same order; the bar keeps blanks at a path's end from `read`.
+    {
+        awk 'part == "state" { line[FNR] = $1 " " $2 " " $3; next }
+            { print line[FNR], $0 "|" }' part=state "$work/state" part=install "$work/install" &&
+            printf 'end\n'
+    } >"$work/compare" && lists_whole
+}
+
+# lists_begin: what earlier lists took is free before new ones are written, and not in between.
+lists_begin() {
+    for list in install wanted state compare sums listing regular known claimed gone; do
+        rm -f "$work/$list"
+    done
+}
+
+# lists_whole: whether the lists that were just written can have been: programs don't all tell. What comes after a list
+# that was cut short would find no room either.
+lists_whole() {
+    printf 'x\n' >"$work/whole" 2>/dev/null
+    [ -s "$work/whole" ] || return 1
+    rm -f "$work/whole"
+}
+
 # install_files DIGEST: every file of the manifest that is not there already, byte by byte and mode by mode.
 install_files() {
     policy_install "$1" || return 1
-    manifest_files "$1" >"$work/install"
-    cut -d ' ' -f 4- "$work/install" >"$work/wanted"
-    inspect "$work/wanted" "$work/state"
-    # Both lists have one line per file in the same order; the bar keeps blanks at a path's end from `read`.
-    awk 'part == "state" { line[FNR] = $1 " " $2 " " $3; next }
-        { print line[FNR], $0 "|" }' part=state "$work/state" part=install "$work/install" >"$work/compare"
+    cleared=
+    install_list "$1" || { bad node "cannot write below $root: is the disk full?" || return 1; }
     while read -r now_hash now_mode now_owner mode owner blob path; do
         path=${path%|}
         case $now_hash in
+        end) break ;;
         link) bad refused "$path is a link" || return 1 ;;
         directory) bad refused "$path is a directory" || return 1 ;;
         other) bad refused "$path is neither a file nor absent" || return 1 ;;
@@ -176,6 +217,7 @@ install_files() {
         [ "$owner" = - ] && now_owner=-
         parent_of "$path"
         enter "$parent" yes || return 1
+        halves_clear
         if [ "$now_mode" = "$mode" ] && [ "$now_owner" = "$owner" ] && same_content "$now_hash" "$blob" "$path"; then
             continue
         fi
@@ -195,7 +237,8 @@ same_content() {
 # install_one MODE OWNER SOURCE PATH: a new file under a name of ours in the same directory, synced, then renamed.
 install_one() {
     name=./${4##*/}
-    temp=./$temp_prefix$$
+    temp=${me#* }
+    temp=./$half_prefix$$.${temp%% *}
     if ! dd if="$3" of="$temp" bs=65536 conv=fsync 2>/dev/null; then
         rm -f "$temp"
         bad node "cannot write $4: is the disk full?" || return 1
@@ -213,14 +256,23 @@ install_one() {
     dirty=yes
 }
 
+# remove_list DIGEST: what goes, in $work/gone, and an empty line. See install_list.
+remove_list() {
+    lists_begin
+    manifest_files "$1" | cut -d ' ' -f 4- >"$work/wanted" &&
+        known_paths >"$work/known" &&
+        claimed_by_others "$work/known" >"$work/claimed" &&
+        cut -d ' ' -f 3- "$work/claimed" >>"$work/wanted" || return 1
+    { only_in "$work/known" "$work/wanted" && printf '\n'; } >"$work/gone" && lists_whole
+}
+
 # remove_files DIGEST: files that earlier manifests of this unit brought and DIGEST does not. Kept ones of others return.
 remove_files() {
     policy_side "$1"
-    manifest_files "$1" | cut -d ' ' -f 4- >"$work/wanted"
-    known_paths >"$work/known"
-    claimed_by_others "$work/known" | cut -d ' ' -f 3- >>"$work/wanted"
-    only_in "$work/known" "$work/wanted" >"$work/gone"
+    cleared=
+    remove_list "$1" || { bad node "cannot write below $root: is the disk full?" || return 1; }
     while IFS= read -r path; do
+        [ -n "$path" ] || break
         parent_of "$path"
         [ -d "$parent" ] || continue
         if ! enter "$parent" no; then
@@ -228,6 +280,7 @@ remove_files() {
             [ "$kind" = refused ] && ! kept_line "$path" && continue
             return 1
         fi
+        halves_clear
         name=./${path##*/}
         if kept_line "$path"; then
             install_one "$kept_mode" "$kept_owner" "$unit_dir/kept/$kept_number" "$path" || return 1

@@ -21,6 +21,7 @@ marker_load() {
         esac
     done <"$marker"
     is_number "$mk_dead_man" || mk_dead_man=off
+    return 0
 }
 
 # marker_write: before anything changes, what a boot hook or a lease needs to restore this rollout's units.
@@ -52,7 +53,7 @@ marker_stands() {
     [ "$mk_boot" != "$boot" ] || return 0
     work_need || return 1
     take_list
-    [ ! -s "$work/taking" ] || { bad restored "this node booted in the middle of rollout $mk_rollout" || return 1; }
+    [ -z "$taking" ] || { bad restored "this node booted in the middle of rollout $mk_rollout" || return 1; }
     sed "s/^boot .*/boot $boot/" "$marker" >"$work/marker" && put_file "$marker" <"$work/marker" ||
         bad node "cannot write $marker: is the disk full?"
 }
@@ -137,14 +138,15 @@ watcher_end() {
             end_listed "$work/watcher"
         }
     fi
-    rm -f "$fleet_dir/watcher"
+    rm -f "$fleet_dir/watcher" "$fleet_dir/watcher.new"
 }
 
 # lease_rest: once nothing is changed any more, nobody has to watch.
 lease_rest() {
     lock "$root/mutex/holder" 30 || return 1
+    rm -f "$record.new" "$marker.new"
     take_list
-    [ -s "$work/taking" ] || watcher_end
+    [ -n "$taking" ] || watcher_end
     unlock "$root/mutex/holder"
 }
 
@@ -179,12 +181,15 @@ fleet_select() {
 verb_watch() {
     fleet_select "$1" && is_word "$2" || exit 1
     printf '%s %s\n' "$me" "$2" >"$fleet_dir/watcher.new" && mv -f "$fleet_dir/watcher.new" "$fleet_dir/watcher" || exit 1
+    watch_pause=50
     while marker_load && [ "$mk_nonce" = "$2" ] && [ "$mk_state" = open ]; do
         lease_left
         if [ "$left" -eq 0 ]; then
             take_back "$2" lapsed "it heard nothing from its controller for $mk_dead_man s" && break
-            # A full disk, at worst: there may be room later.
-            left=500
+            # It could not even begin: a full disk must not be the end of the promise.
+            leave
+            left=$watch_pause
+            [ "$watch_pause" -ge 3200 ] || watch_pause=$((watch_pause * 2))
         fi
         [ "$left" -le 1000 ] || left=1000
         pause "$left"
@@ -197,32 +202,38 @@ verb_boot() {
     fleet_select "$1" || exit 1
     marker_load || exit 0
     [ "$mk_boot" != "$boot" ] || exit 0
-    take_back "$mk_nonce" booted "it booted in the middle of the rollout"
+    boot_nonce=$mk_nonce boot_pause=50
+    until take_back "$boot_nonce" booted "it booted in the middle of the rollout" || [ "$boot_pause" -gt 25600 ]; do
+        leave
+        pause "$boot_pause"
+        boot_pause=$((boot_pause * 2))
+    done
     leave
 }
 
 # take_back NONCE lapsed|booted WHY: decides, then restores everything in reverse; tried again for ten minutes where it fails: an engine
-# may be on its way up. A kill midway leaves the marker and what is still pending to the next boot or contact.
+# may be on its way up. A kill midway leaves the marker and what is still pending to the next boot or contact. False: it
+# could not be decided.
 take_back() {
-    work_need && lock "$fleet_dir/restorer" 60 || return 1
-    take_decide "$1" "$2" "$3" || {
-        unlock "$fleet_dir/restorer"
-        [ "$take_it" = no ]
-        return
-    }
+    work_open && lock "$fleet_dir/restorer" 60 || return 1
+    take_decide "$1" "$2" "$3" || return 1
+    [ "$take_it" = yes ] || return 0
     take_pause=200
     while take_all; do
-        [ -s "$work/stuck" ] && [ "$take_pause" -le 25600 ] || break
+        if [ -z "$take_stuck" ] || [ "$take_pause" -gt 25600 ]; then
+            take_record "$1" "$3" && break
+        fi
+        [ "$take_pause" -le 25600 ] || break
         pause "$take_pause"
         take_pause=$((take_pause * 2))
     done
-    take_record "$1" "$3"
+    rm -f "$fleet_dir/watcher"
     unlock "$fleet_dir/restorer"
 }
 
 # take_decide NONCE lapsed|booted WHY: under the mutex, so that a word from the controller came either before or too late.
+# Sets take_it; false when that could not be found out or written down.
 take_decide() {
-    take_it=unwritten
     lock "$root/mutex/holder" 60 || return 1
     take_it=no
     if marker_load && [ "$mk_nonce" = "$1" ]; then
@@ -231,35 +242,44 @@ take_decide() {
             [ "$2" = booted ] || lease_left
             take_list
             # Nothing changed, nothing to take back: the controller may go on.
-            if [ -s "$work/taking" ] && { [ "$2" = booted ] || [ "$left" -eq 0 ]; }; then
+            if [ -n "$taking" ] && { [ "$2" = booted ] || [ "$left" -eq 0 ]; }; then
                 take_it=yes
             fi
             ;;
         taking) take_it=yes ;;
         esac
     fi
-    [ "$take_it" = no ] || marker_state taking "$3" || take_it=unwritten
+    [ "$take_it" = no ] || marker_state taking "$3" || return 1
     unlock "$root/mutex/holder"
-    [ "$take_it" = yes ]
 }
 
-# take_list: units that are half-way, the last one changed first.
+# take_list: sets `taking` to lines `seq unit` of what is half-way, the last one changed first; in a variable, which a full
+# disk can't cut short.
 take_list() {
-    for take_dir in "$fleet_dir"/units/*/; do
-        [ -f "${take_dir}pending" ] || continue
-        take_seq=$(sed -n 's/^seq //p' "${take_dir}pending")
-        printf '%s %s\n' "${take_seq:-000000.0}" "$(basename "$take_dir")"
-    done | sort -r >"$work/taking"
+    taking=$(
+        for take_dir in "$fleet_dir"/units/*/; do
+            [ -f "${take_dir}pending" ] || continue
+            take_seq=$(sed -n 's/^seq //p' "${take_dir}pending")
+            printf '%s %s\n' "${take_seq:-000000.0}" "$(basename "$take_dir")"
+        done | sort -r
+    )
 }
 
-# take_all: one pass; units that could not be restored go to $work/stuck. False when there is nothing more to do here.
+# take_all: one pass; sets take_stuck to the units that could not be restored, and take_why to what stood in the first
+# one's way: in variables, as it may be the disk that is full. False when there is nothing more to do here.
 take_all() {
     marker_load && [ "$mk_state" = taking ] || return 1
+    take_stuck='' take_why=''
     take_list
-    : >"$work/stuck"
-    while read -r _ take_unit <&4; do
-        take_one "$take_unit" || printf '%s %s\n' "$take_unit" "$(one_line "$why")" >>"$work/stuck"
-    done 4<"$work/taking"
+    # shellcheck disable=SC2086 # words are meant to split
+    set -- $taking
+    while [ $# -gt 1 ]; do
+        if ! take_one "$2"; then
+            take_why=${take_why:-$(one_line "$why")}
+            take_stuck="$take_stuck${take_stuck:+ }$2"
+        fi
+        shift 2
+    done
 }
 
 # take_one UNIT: what still works on it is ended first: whoever began it is not heard any more.
@@ -274,7 +294,13 @@ take_one() {
     fi
     job_dir=$unit_dir
     job_kill
-    unit_hold || return 1
+    if ! unit_hold; then
+        # Or the next attempt would wait for this one.
+        case $newline$locks in
+        *"$newline$unit_dir/lock$newline"*) unlock "$unit_dir/lock" ;;
+        esac
+        return 1
+    fi
     take_done=no
     if [ -z "$p_rollout" ] || put_back "$p_from" "$p_to"; then
         take_done=yes
@@ -287,17 +313,23 @@ take_one() {
 # take_record NONCE WHY: the node's own record says what happened here, and what did not succeed.
 take_record() {
     lock "$root/mutex/holder" 60 || return 1
-    if marker_load && [ "$mk_nonce" = "$1" ] && [ "$mk_state" = taking ]; then
-        record_load
-        take_stuck=$(cut -d ' ' -f 1 "$work/stuck" | tr '\n' ',')
-        take_stuck=${take_stuck%,}
-        {
-            printf 'restored %s %s000 %s %s\n' "$mk_rollout" "$(date +%s)" "${take_stuck:--}" "$2"
-            record_rest -e '^restored '
-        } >"$work/rest"
-        [ -z "$r_nonce" ] || record_put <"$work/rest"
-        marker_state taken "$2"
-    fi
-    rm -f "$fleet_dir/watcher"
+    take_recorded "$1" "$2"
+    take_result=$?
     unlock "$root/mutex/holder"
+    return "$take_result"
+}
+
+take_recorded() {
+    marker_load && [ "$mk_nonce" = "$1" ] && [ "$mk_state" = taking ] || return 0
+    record_load
+    # What is still half-way, whatever was told on the way.
+    take_list
+    take_left=$(printf '%s' "$taking" | cut -d ' ' -f 2 | tr '\n' ',')
+    take_left=${take_left%,}
+    {
+        printf 'restored %s %s000 %s %s\n' "$mk_rollout" "$(date +%s)" "${take_left:--}" "$2"
+        record_rest -e '^restored '
+    } >"$work/rest" || return 1
+    [ -z "$r_nonce" ] || record_put <"$work/rest" || return 1
+    marker_state taken "$2"
 }

@@ -19,7 +19,8 @@ record_load() {
 # record_rest PATTERN…: the record's lines without those of the fence and without lines that match.
 record_rest() {
     [ -f "$record" ] || return 0
-    grep -v -e '^fence ' -e '^nonce ' -e '^holder ' -e '^rollout ' -e '^since ' "$@" "$record" || :
+    # Nothing left is fine; a full disk is not.
+    grep -v -e '^fence ' -e '^nonce ' -e '^holder ' -e '^rollout ' -e '^since ' "$@" "$record" || [ $? -eq 1 ]
 }
 
 # record_put: standard input follows the fence's own lines; a holder is written when there is one.
@@ -48,7 +49,7 @@ fence_take() {
     if [ -z "$r_holder" ] && [ "$nonce" = "$r_nonce" ] && [ -f "$record" ]; then
         bad refused "the rollout $rollout is over on this node" || return 1
     fi
-    record_rest >"$work/rest"
+    record_rest >"$work/rest" || bad node "cannot write $record: is the disk full?" || return 1
     r_fence=$fence r_nonce=$nonce r_holder=$holder r_rollout=$rollout r_since=$since
     record_put <"$work/rest"
 }
@@ -76,7 +77,8 @@ verb_confirm() {
     if fence_over; then
         finish_ok
     fi
-    decision_take || finish_bad
+    # The same decision may have come twice, and the other one was quicker.
+    decision_take || { fence_over && finish_ok; finish_bad; }
     for unit_dir in "$fleet_dir"/units/*/; do
         [ -f "${unit_dir}pending" ] || continue
         unit_select "$(basename "$unit_dir")" || finish_bad
@@ -88,7 +90,7 @@ verb_confirm() {
         fi
         unlock "$unit_dir/lock"
     done
-    asked remove >"$work/remove"
+    asked remove >"$work/remove" || { bad node "cannot write below $root: is the disk full?"; finish_bad; }
     while IFS= read -r remove_unit <&3; do
         unit_select "$remove_unit" || finish_bad
         [ -d "$unit_dir" ] || continue
@@ -99,6 +101,8 @@ verb_confirm() {
     done 3<"$work/remove"
     claims_write || finish_bad
     lock "$root/mutex/holder" 30 || finish_bad
+    ! fence_over || finish_ok
+    fence_check || finish_bad
     record_good || finish_bad
     collect
     finish_ok
@@ -139,7 +143,7 @@ record_good() {
             BEGIN { left = keep == "yes" ? 2 : 3 }
             $1 == "good" { on = !(keep == "yes" && $2 == new) && left > 0; if (on) left-- }
             ($1 == "good" || $1 == "good-unit") && on' "$record"
-    } >"$work/rest"
+    } >"$work/rest" || bad node "cannot write $record: is the disk full?" || return 1
     r_holder=''
     record_put <"$work/rest"
 }
@@ -163,7 +167,7 @@ verb_abandon() {
     if fence_ahead; then
         r_fence=$fence r_nonce=$nonce
     else
-        fence_check || finish_bad
+        fence_check || { fence_over && finish_ok; finish_bad; }
         rm -f "$marker"
         fsync_dir "$fleet_dir"
         watcher_end
@@ -173,11 +177,11 @@ verb_abandon() {
         case $quarantine in
         'yes '*)
             printf 'quarantine %s %s %s %s\n' "$release" "$at" "$release_commit" "$(one_line "${quarantine#yes }")"
-            record_rest -e '^verdict ' | grep -v "^quarantine $release " || :
+            record_rest -e '^verdict ' | grep -v "^quarantine $release " || [ $? -eq 1 ]
             ;;
         *) record_rest -e '^verdict ' ;;
         esac
-    } >"$work/rest"
+    } >"$work/rest" || { bad node "cannot write $record: is the disk full?"; finish_bad; }
     r_holder=''
     record_put <"$work/rest" || finish_bad
     collect
@@ -202,6 +206,7 @@ verb_unquarantine() {
 # collect: remove manifests and blobs that nothing can need any more. The caller holds the mutex. Needed is what units
 # run, ran before, are about to run, and what kept good releases and open rollouts name.
 collect() {
+    rm -f "$record.new" "$marker.new"
     cat "$root"/fleets/*/units/*/current "$root"/fleets/*/units/*/previous "$root"/fleets/*/units/*/pending \
         "$root"/fleets/*/record "$root"/fleets/*/rollout 2>/dev/null |
         tr ' ' '\n' | grep -x '[0-9a-f]\{64\}' | sort -u >"$work/live"
