@@ -13,7 +13,7 @@ use gitsync::transport::Transport;
 use crate::lab::{Lab, block_on, find, have, told};
 
 /// An engine of this test's own, stopped by its process id.
-struct Engine {
+pub struct Engine {
     directory: tempfile::TempDir,
     daemon: Child,
 }
@@ -30,7 +30,7 @@ fn compose_plugin() -> Option<PathBuf> {
     given.into_iter().chain(places.map(PathBuf::from)).find(|path| path.exists())
 }
 
-fn ready() -> bool {
+pub fn ready() -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|meta| {
         use std::os::unix::fs::MetadataExt;
         meta.uid() == 0
@@ -46,7 +46,7 @@ fn ready() -> bool {
 }
 
 impl Engine {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("gitsync-engine-").tempdir().unwrap();
         let base = directory.path();
         let home = base.join(".docker/cli-plugins");
@@ -78,11 +78,11 @@ impl Engine {
         engine
     }
 
-    fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("unix://{}/socket", self.directory.path().display())
     }
 
-    fn docker(&self, arguments: &[&str]) -> (bool, String) {
+    pub fn docker(&self, arguments: &[&str]) -> (bool, String) {
         let mut docker = Command::new("docker");
         let output =
             docker.args(arguments).env("DOCKER_HOST", self.host()).stdin(Stdio::null()).output();
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// An image that is busybox and one file that tells versions apart; the id.
-    fn image(&self, name: &str, version: &str) -> String {
+    pub fn image(&self, name: &str, version: &str) -> String {
         let tree = self.directory.path().join(format!("tree-{version}"));
         fs::create_dir_all(tree.join("bin")).unwrap();
         fs::copy(find("busybox").unwrap(), tree.join("bin/busybox")).unwrap();
@@ -135,14 +135,16 @@ fn unmount_below(directory: &Path) {
     }
 }
 
-fn lab(engine: &Engine) -> Lab {
+/// A node that has this engine.
+pub fn lab(engine: &Engine) -> Lab {
     Lab::ordinary(&[
         ("DOCKER_HOST", &engine.host()),
         ("HOME", &engine.directory.path().display().to_string()),
     ])
 }
 
-fn service(lab: &Lab, image: &str, command: &str, extra: &str) -> Unit {
+/// A unit of one service.
+pub fn service(lab: &Lab, image: &str, command: &str, extra: &str) -> Unit {
     let text = format!(
         "services:\n  web:\n    image: {image}\n    command: [\"sh\", \"-c\", {command:?}]\n    \
          restart: always\n    stop_grace_period: 0s\n    labels:\n      gitsync.fleet: {}\n      \
@@ -168,7 +170,7 @@ fn service(lab: &Lab, image: &str, command: &str, extra: &str) -> Unit {
     unit
 }
 
-const UP: &str = "while :; do sleep 1; done";
+pub const UP: &str = "while :; do sleep 1; done";
 
 #[test]
 fn a_compose_unit_goes_up_fails_returns_to_its_exact_image_and_goes() {

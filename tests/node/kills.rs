@@ -7,7 +7,7 @@ use gitsync::model::{Moment, Unit};
 use gitsync::transport::{Channel, LocalChannel, Scripted, Transport, TransportError};
 
 use crate::found::{hosted, service, theirs};
-use crate::lab::{Lab, Shell, block_on, command};
+use crate::lab::{Lab, Shell, block_on, command, everything};
 
 /// Builtins that only look or set variables: being killed before one is being killed before the next command.
 const HARMLESS: [&str; 14] = [
@@ -65,13 +65,13 @@ async fn stage(shell: Shell) -> Stage {
 }
 
 /// Runs a verb that is killed before its `at`th command; true when it came to its end instead.
-async fn killed(channel: &LocalChannel, verb: &str, request: &[u8]) -> bool {
+pub async fn killed(channel: &LocalChannel, verb: &str, request: &[u8]) -> bool {
     let answer = channel.run(verb, request.to_vec(), Duration::from_secs(60)).await.unwrap();
     answer.stdout.ends_with(b"end ok\n")
 }
 
 fn step() -> usize {
-    if std::env::var_os("GITSYNC_EVERY_KILL").is_some() { 1 } else { 41 }
+    if everything() { 1 } else { 41 }
 }
 
 /// The numbers of the commands before which a kill can make a difference, found by a run to the end.
@@ -80,9 +80,16 @@ async fn moments(lab: &Lab, shell: Shell, verb: &str, request: &[u8]) -> Vec<usi
     let answer = channel.run(verb, request.to_vec(), Duration::from_secs(60)).await.unwrap();
     let trace = String::from_utf8_lossy(&answer.stderr).into_owned();
     assert!(answer.stdout.ends_with(b"end ok\n"), "{trace}");
+    let moments = commands_in(&trace);
+    assert!(moments.len() > 50, "only {} commands: {trace}", moments.len());
+    some_of(moments, shell)
+}
+
+/// The numbers of the commands in a trace before which a kill can make a difference.
+pub fn commands_in(trace: &str) -> Vec<usize> {
     let mut moments = Vec::new();
     for line in trace.lines() {
-        let Some((number, rest)) = line.split_once(' ') else { continue };
+        let Some((number, rest)) = line.trim_start().split_once(' ') else { continue };
         let Ok(number) = number.parse::<usize>() else { continue };
         let word = rest.split(' ').next().unwrap_or_default();
         let assignment = word.contains('=') && !word.contains('/');
@@ -91,13 +98,12 @@ async fn moments(lab: &Lab, shell: Shell, verb: &str, request: &[u8]) -> Vec<usi
         }
     }
     moments.dedup();
-    assert!(moments.len() > 50, "only {} commands: {trace}", moments.len());
-    some_of(moments, shell)
+    moments
 }
 
 /// All of them when `GITSYNC_EVERY_KILL` is set (minutes); else about ten, other ones for each shell.
 fn some_of(moments: Vec<usize>, shell: Shell) -> Vec<usize> {
-    if std::env::var_os("GITSYNC_EVERY_KILL").is_some() {
+    if everything() {
         return moments;
     }
     let stride = moments.len() / 10 + 1;

@@ -36,9 +36,16 @@ pub enum Shell {
     Busybox,
     /// dash, without the optional utilities.
     Bare,
+    /// bash with GNU utilities.
+    Bash,
 }
 
-pub const SHELLS: [Shell; 3] = [Shell::Dash, Shell::Busybox, Shell::Bare];
+pub const SHELLS: [Shell; 4] = [Shell::Dash, Shell::Busybox, Shell::Bare, Shell::Bash];
+
+/// Whether everything is tried, which takes long, or a sample of it.
+pub fn everything() -> bool {
+    std::env::var_os("GITSYNC_EVERY_KILL").is_some()
+}
 
 /// Whether a program is there; without it the caller's test is skipped, which CI doesn't accept.
 pub fn have(program: &str) -> bool {
@@ -54,15 +61,23 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 impl Shell {
-    /// The shells of this machine.
+    /// The shells of this machine. bash differs from dash in little: it has its own tests, and these when there is time.
     pub fn all() -> Vec<Self> {
-        SHELLS.into_iter().filter(|shell| have(shell.program())).collect()
+        let sampled = |shell: &Self| *shell != Self::Bash || everything();
+        SHELLS.into_iter().filter(sampled).filter(|shell| have(shell.program())).collect()
+    }
+
+    /// One of each shell program, with all utilities.
+    pub fn programs() -> Vec<Self> {
+        let programs = [Self::Dash, Self::Busybox, Self::Bash];
+        programs.into_iter().filter(|shell| have(shell.program())).collect()
     }
 
     fn program(self) -> &'static str {
         match self {
             Self::Dash | Self::Bare => "dash",
             Self::Busybox => "busybox",
+            Self::Bash => "bash",
         }
     }
 
@@ -76,6 +91,7 @@ impl Shell {
         for name in names {
             let program = match (self, name) {
                 (Self::Busybox, _) => "busybox",
+                (Self::Bash, "sh") => "bash",
                 (_, "sh") => "dash",
                 _ => name,
             };
@@ -233,6 +249,24 @@ impl Lab {
     /// Makes the script count its commands; the count is what `killed_at` goes by.
     pub fn count_commands(&self, shell: Shell) {
         self.install(&|text| counting(&text, shell));
+    }
+
+    /// Runs the script as the node itself does, without a request: `watch`, `boot`, `restore`. With a number it is
+    /// killed before that command, or at zero writes its commands down; what it starts is not.
+    pub fn by_hand(&self, arguments: &[&str], at: Option<usize>) -> std::process::Output {
+        self.by_hand_command(arguments, at).output().unwrap()
+    }
+
+    /// The same, to be started.
+    pub fn by_hand_command(&self, arguments: &[&str], at: Option<usize>) -> std::process::Command {
+        let shell = self.path.split(':').map(|part| Path::new(part).join("sh"));
+        let mut command =
+            std::process::Command::new(shell.into_iter().find(|sh| sh.exists()).unwrap());
+        command.arg(self.script()).args(arguments).env_clear().env("HOME", &self.base);
+        if let Some(at) = at {
+            command.env("STOP_AT", at.to_string()).env("STOP_VERB", arguments[0]);
+        }
+        command
     }
 
     /// A channel whose script is killed as soon as it has started a program, which then waits before its first command.
@@ -458,10 +492,12 @@ fn counting(text: &str, shell: Shell) -> String {
         Shell::Busybox => {
             "$((tick=tick+1))$(e=$?; test \"$tick\" = \"$STOP_AT\" && kill -9 $$; exit $e) "
         }
-        _ => "$(( (tick=tick+1)==STOP_AT && (hit=1) ? tick : tick ))${hit:+$(kill -9 $$)} ",
+        // bash repeats the first letter for what runs inside of something, so it is a blank.
+        _ => " $(( (tick=tick+1)==STOP_AT && (hit=1) ? tick : tick ))${hit:+$(kill -9 $$)} ",
     };
     let prologue = format!(
-        "case ${{STOP_AT:-}}-${{1:-}} in\n-* | *-job | *-keep | *-watch | *-boot) ;;\n*)\ntick=0\nPS4='{count}'\nset -x ;;\nesac\n"
+        "case ${{STOP_AT:-}}-${{STOP_VERB:-}}-${{1:-}} in\n-* | *--job | *--keep | *--watch | *--boot) ;;\n\
+         *--* | *-watch-watch | *-boot-boot | *-restore-restore)\ntick=0\nPS4='{count}'\nset -x ;;\nesac\n"
     );
     assert!(text.contains("\nset -u\n"));
     text.replacen("\nset -u\n", &format!("\nset -u\n{prologue}"), 1)

@@ -2,7 +2,10 @@
 
 mod compose;
 mod contents;
+mod data;
+mod fire;
 mod found;
+mod full;
 mod hostile;
 mod kills;
 mod lab;
@@ -11,7 +14,9 @@ mod lease;
 mod missing;
 mod policy;
 mod process;
+mod races;
 mod record;
 mod replace;
 mod text;
 mod verbs;
+mod volumes;
