@@ -1,5 +1,6 @@
 //! Disks that are full at the worst moment, and a root directory that a reboot would empty.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gitsync_lab::{Mount, Spec, Truth};
@@ -117,8 +118,8 @@ fn disk_full_while_the_decision_is_recorded_is_told_and_ends_when_there_is_room(
     stage.commit("second");
     let mut apply = stage.begin(stage.gitsync(&["apply", "--yes"]), "apply.log");
     apply.wait_for(0, "h2/service.b: switched", SOON);
-    stage.host("h2").fill(ROOT, 0).unwrap();
-    assert_eq!(apply.ends(Duration::from_secs(60)), Some(4), "{}", apply.log());
+    let code = kept_full(&stage, || apply.ends(Duration::from_secs(60)));
+    assert_eq!(code, Some(4), "{}", apply.log());
     assert!(apply.log().contains("h2"), "{}", apply.log());
     assert!(apply.log().contains("is the disk full?"), "{}", apply.log());
     // The decision was made: what is new stays and serves.
@@ -129,6 +130,24 @@ fn disk_full_while_the_decision_is_recorded_is_told_and_ends_when_there_is_room(
     serve(&stage, "2");
     assert!(Truth::of(&stage.lab).unwrap().pending("h2").is_empty());
     stage.apply().says("0 to create, 0 to change, 0 to remove");
+}
+
+/// Keeps the root of `h2` full while something is done: whoever gives room back gives it to nobody.
+fn kept_full<T>(stage: &Stage, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    let zeros = "/lab/busybox dd if=/dev/zero bs=1024 count=512 2>/dev/null";
+    let more = format!("{zeros} >>'{ROOT}/.filler'; /lab/busybox usleep 20000");
+    stage.host("h2").fill(ROOT, 0).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let _ = stage.host("h2").try_sh(&more);
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 #[test]

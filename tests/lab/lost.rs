@@ -92,10 +92,10 @@ fn nodes_that_are_half_heard_in_the_middle_of_their_switch_are_named_and_mended_
     said.says("rollout stage-2 needs an operator: ").says("h2/service.mute could not be put back");
     plain::untouched(&stage, "h1", &put_back);
 
-    // Heard again, they are found in between and brought to where all the others go.
+    // Heard again, they are found where they put themselves, and brought to where all the others go.
     stage.host("h2").both_ways(Way::Mute, controller).unwrap();
     stage.host("h3").both_ways(Way::Deaf, controller).unwrap();
-    stage.run(&["status"]).exits(0).says("in between");
+    stage.run(&["status"]).exits(0).says("took back rollout stage-2").never_says("in between");
     stage.apply().says("converged").says("h2/service.mute").says("h3/service.deaf");
     for (host, port) in [("h1", PORT), ("h1", OTHER), ("h2", PORT), ("h3", PORT)] {
         assert_eq!(stage.version(host, port), "2", "{host}:{port}");
