@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gitsync::transport::TransportError;
 
-use crate::fire::{Case, Tree, fleet_file, in_all_shells, lapse_in, leftovers};
+use crate::case::{Case, Tree, fleet_file, in_all_shells, lapse_in, leftovers};
 use crate::lab::{Lab, everything};
 
 /// The node's root on a file system of its own, while this lives.

@@ -495,9 +495,14 @@ fn counting(text: &str, shell: Shell) -> String {
         // bash repeats the first letter for what runs inside of something, so it is a blank.
         _ => " $(( (tick=tick+1)==STOP_AT && (hit=1) ? tick : tick ))${hit:+$(kill -9 $$)} ",
     };
+    tracing(text, count)
+}
+
+/// The script with something that its shell expands before each command, in the process that was asked for.
+pub fn tracing(text: &str, before: &str) -> String {
     let prologue = format!(
         "case ${{STOP_AT:-}}-${{STOP_VERB:-}}-${{1:-}} in\n-* | *--job | *--keep | *--watch | *--boot) ;;\n\
-         *--* | *-watch-watch | *-boot-boot | *-restore-restore)\ntick=0\nPS4='{count}'\nset -x ;;\nesac\n"
+         *--* | *-watch-watch | *-boot-boot | *-restore-restore)\ntick=0\nPS4='{before}'\nset -x ;;\nesac\n"
     );
     assert!(text.contains("\nset -u\n"));
     text.replacen("\nset -u\n", &format!("\nset -u\n{prologue}"), 1)

@@ -1,5 +1,6 @@
 //! The node script as nodes run it: every verb, under the shells and the few utilities that nodes have.
 
+mod case;
 mod compose;
 mod contents;
 mod data;
@@ -12,6 +13,7 @@ mod lab;
 mod lease;
 #[path = "../support/missing.rs"]
 mod missing;
+mod photos;
 mod policy;
 mod process;
 mod races;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gitsync::model::FailureKind;
 use gitsync::transport::{Transport, TransportError};
 
-use crate::fire::{Case, in_all_shells, lapse};
+use crate::case::{Case, in_all_shells, lapse, lapse_in};
 use crate::lab::{Lab, everything};
 
 fn rounds() -> u64 {
@@ -108,7 +108,8 @@ fn of_a_decision_and_a_take_back_at_the_same_moment_exactly_one_wins() {
         for round in 0..rounds() * 2 {
             let number = case.prepare().await;
             case.change(number).await;
-            lapse(&case.lab);
+            // Now and then there is time for the decision, and now and then not.
+            lapse_in(&case.lab, round * 13 % 40);
             let context = format!("{shell:?}, round {round}");
             let nonce = format!("nonce-{number}");
             let mut watcher =

@@ -10,9 +10,9 @@ use std::time::Instant;
 use gitsync::model::{FailureKind, Unit};
 use gitsync::transport::{Prepare, Transport};
 
+use crate::case::{lapse, stopped};
 use crate::compose::{Engine, UP, lab, ready, service};
 use crate::data::{Dice, Seen, number_of, seen};
-use crate::fire::{lapse, stopped};
 use crate::lab::{Lab, block_on, told};
 
 /// A service with a volume of each kind.

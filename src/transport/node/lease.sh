@@ -138,13 +138,13 @@ watcher_end() {
             end_listed "$work/watcher"
         }
     fi
-    rm -f "$fleet_dir/watcher" "$fleet_dir/watcher.new"
+    rm -f "$fleet_dir/watcher"
 }
 
 # lease_rest: once nothing is changed any more, nobody has to watch.
 lease_rest() {
     lock "$root/mutex/holder" 30 || return 1
-    rm -f "$record.new" "$marker.new"
+    halves_go
     take_list
     [ -n "$taking" ] || watcher_end
     unlock "$root/mutex/holder"
@@ -227,7 +227,6 @@ take_back() {
         pause "$take_pause"
         take_pause=$((take_pause * 2))
     done
-    rm -f "$fleet_dir/watcher"
     unlock "$fleet_dir/restorer"
 }
 
@@ -235,6 +234,8 @@ take_back() {
 # Sets take_it; false when that could not be found out or written down.
 take_decide() {
     lock "$root/mutex/holder" 60 || return 1
+    halves_go
+    unit_halves_go
     take_it=no
     if marker_load && [ "$mk_nonce" = "$1" ]; then
         case $mk_state in
@@ -251,6 +252,15 @@ take_decide() {
     fi
     [ "$take_it" = no ] || marker_state taking "$3" || return 1
     unlock "$root/mutex/holder"
+}
+
+# unit_halves_go: what contacts that were cut short had half written for units that nobody is at work on; who begins just
+# now waits for the mutex before it writes.
+unit_halves_go() {
+    for half_dir in "$fleet_dir"/units/*/; do
+        half_dir=${half_dir%/}
+        lock_owner "$half_dir/lock" && is_alive "$owner" || rm -f "$half_dir"/*.new "$half_dir/kept"/*.new
+    done
 }
 
 # take_list: sets `taking` to lines `seq unit` of what is half-way, the last one changed first; in a variable, which a full
@@ -331,5 +341,7 @@ take_recorded() {
         record_rest -e '^restored '
     } >"$work/rest" || return 1
     [ -z "$r_nonce" ] || record_put <"$work/rest" || return 1
-    marker_state taken "$2"
+    marker_state taken "$2" || return 1
+    # Under the mutex: no other rollout's watcher is on its way here.
+    rm -f "$fleet_dir/watcher"
 }

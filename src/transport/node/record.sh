@@ -203,10 +203,16 @@ verb_unquarantine() {
     finish_ok
 }
 
+# halves_go: what contacts that were cut short had half written for the whole fleet. The caller holds the mutex, and so does
+# whoever waits for a watcher to write itself down.
+halves_go() {
+    rm -f "$record.new" "$marker.new" "$fleet_dir/watcher.new" "$root/claims.new"
+}
+
 # collect: remove manifests and blobs that nothing can need any more. The caller holds the mutex. Needed is what units
 # run, ran before, are about to run, and what kept good releases and open rollouts name.
 collect() {
-    rm -f "$record.new" "$marker.new"
+    halves_go
     cat "$root"/fleets/*/units/*/current "$root"/fleets/*/units/*/previous "$root"/fleets/*/units/*/pending \
         "$root"/fleets/*/record "$root"/fleets/*/rollout 2>/dev/null |
         tr ' ' '\n' | grep -x '[0-9a-f]\{64\}' | sort -u >"$work/live"

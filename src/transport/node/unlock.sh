@@ -9,7 +9,7 @@ verb_unlock() {
     record_load
     if [ -z "$r_holder" ]; then
         # One that was cut short: the hold is over, and not all of it is taken back.
-        [ "$r_nonce" = "unlocked.$nonce" ] && [ -f "$marker" ] || finish_ok
+        [ "$r_nonce" = "unlocked.$nonce" ] && [ -f "$marker" ] || { halves_go && finish_ok; }
     elif [ "$nonce" = "$r_nonce" ]; then
         unlock_hold || finish_bad
     else
@@ -41,7 +41,8 @@ unlock_rest() {
     take_stuck=
     ! take_all || [ -z "$take_stuck" ] || { bad node "$take_stuck can't be taken back: $take_why" || return 1; }
     lock "$root/mutex/holder" 30 || return 1
-    rm -f "$marker" "$marker.new"
+    rm -f "$marker"
+    halves_go
     fsync_dir "$fleet_dir"
     watcher_end
     unlock "$root/mutex/holder"
