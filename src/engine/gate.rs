@@ -67,8 +67,9 @@ fn held(plan: &Plan, observed: &Observed) -> Result<(), Refusal> {
         Some(message) => Err(Refusal {
             code: "busy".to_owned(),
             message,
-            hint: "wait for its verdict; a dead controller takes its rollout up when it starts again; \
-                   one that never will is overruled with `gitsync apply --take-over`"
+            hint: "wait for its verdict, with `gitsync apply --lock-wait 5m` if it should begin by itself then; a dead \
+                   controller takes its rollout up when it starts again, and the hold of one that never will ends \
+                   with its lease, with `gitsync unlock --reason TEXT`, or with `gitsync apply --take-over`"
                 .to_owned(),
         }),
     }

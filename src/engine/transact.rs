@@ -118,9 +118,11 @@ impl Conductor<'_> {
     pub async fn begin(&self, survey: Survey, kind: Kind) -> Result<(Rollout, Work), DriveError> {
         let Survey { release, observed, nodes, routes, plan, released } = survey;
         let started = self.clock.now();
-        let rollout = self.journal.next_id(&plan.fleet).await?;
+        let fences = next_fences(&plan, &observed);
+        let highest = fences.values().max().copied().unwrap_or_default();
+        let rollout = self.journal.next_id(&plan.fleet, highest).await?;
         let work = Work {
-            fences: next_fences(&plan, &observed),
+            fences,
             nonce: nonce(),
             holder: self.holder.clone(),
             present: blobs(&observed),

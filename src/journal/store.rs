@@ -103,17 +103,19 @@ impl Journal {
         self.pool.close().await;
     }
 
-    /// The id of the fleet's next rollout, `homelab-42`: the numbers only grow.
+    /// The id of the fleet's next rollout, `homelab-42`: the numbers only grow, and are at least `fence`, which nodes
+    /// know also when a journal was lost.
     ///
     /// Nothing is reserved; two calls without a [`Journal::begin`] between them give the same id.
-    pub async fn next_id(&self, fleet: &Name) -> Result<String, JournalError> {
+    pub async fn next_id(&self, fleet: &Name, fence: u64) -> Result<String, JournalError> {
         let highest: i64 =
             sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM rollouts WHERE fleet = ?")
                 .bind(fleet.as_str())
                 .fetch_one(&self.pool)
                 .await
                 .map_err(|error| self.failed(error, fleet.as_str()))?;
-        Ok(format!("{fleet}-{}", highest + 1))
+        let next = u64::try_from(highest).unwrap_or_default() + 1;
+        Ok(format!("{fleet}-{}", next.max(fence)))
     }
 
     /// Records a rollout whole, before its first effect. An id that was begun before is refused.

@@ -59,7 +59,7 @@ fn outcome(node: &str, at: u64) -> Outcome {
 }
 
 async fn begin(journal: &Journal, fleet: &str, started: u64) -> String {
-    let id = journal.next_id(&name(fleet)).await.unwrap();
+    let id = journal.next_id(&name(fleet), 0).await.unwrap();
     let fences = BTreeMap::from([(name("a"), 7), (name("b"), 9)]);
     let rollout = NewRollout {
         id: &id,
@@ -114,7 +114,9 @@ async fn ids_grow_per_fleet() {
         assert_eq!(begin(&journal, "home", number).await, format!("home-{number}"));
     }
     assert_eq!(begin(&journal, "home-2", 20).await, "home-2-1");
-    assert_eq!(journal.next_id(&name("home")).await.unwrap(), "home-12");
+    assert_eq!(journal.next_id(&name("home"), 12).await.unwrap(), "home-12");
+    // Nodes that heard of more: the journal is not the first one.
+    assert_eq!(journal.next_id(&name("home"), 40).await.unwrap(), "home-40");
 }
 
 #[tokio::test]
