@@ -2,6 +2,7 @@
 //! made, stay what they are through random rollouts, put-backs, take-backs, boots, failures and removals.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use gitsync::model::{FailureKind, Moment, Runtime, Unit};
 use gitsync::transport::{ChangeUnit, PrepareUnit, Transport};
 
-use crate::fire::{boots, fleet_file, hook, lapse, leftovers};
+use crate::case::{boots, fleet_file, hook, lapse, leftovers};
 use crate::lab::{Lab, Shell, block_on, command, told};
 
 /// Small, and the same everywhere: what it does is told by its seed alone.
@@ -39,6 +40,7 @@ pub struct Seen {
     changed: Option<(i64, i64)>,
     modified: Option<(i64, i64)>,
     content: Vec<u8>,
+    attributes: Vec<(OsString, Option<Vec<u8>>)>,
 }
 
 pub fn seen(path: &Path) -> Option<Seen> {
@@ -51,6 +53,8 @@ pub fn seen(path: &Path) -> Option<Seen> {
         Vec::new()
     };
     let directory = meta.is_dir();
+    let names = xattr::list(path).into_iter().flatten();
+    let attributes = names.map(|name| (name.clone(), xattr::get(path, &name).unwrap())).collect();
     Some(Seen {
         inode: meta.ino(),
         links: if directory { 0 } else { meta.nlink() },
@@ -59,7 +63,16 @@ pub fn seen(path: &Path) -> Option<Seen> {
         changed: (!directory).then(|| (meta.ctime(), meta.ctime_nsec())),
         modified: (!directory).then(|| (meta.mtime(), meta.mtime_nsec())),
         content,
+        attributes,
     })
+}
+
+/// What people's programs note beside a file's content: for everyone where the file system can, else for root.
+fn attribute(path: &Path, number: usize) {
+    let note = format!("note {number}\n");
+    let names = ["user.gitsync.test", "trusted.gitsync.test"];
+    let noted = names.iter().any(|name| xattr::set(path, name, note.as_bytes()).is_ok());
+    assert!(noted || fs::metadata("/proc/self").unwrap().uid() != 0, "{}", path.display());
 }
 
 const UNITS: [&str; 4] = ["one", "two", "three", "web"];
@@ -150,6 +163,7 @@ impl Story {
         let _ = chown(&file, Some(1234), Some(4321));
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         let old = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+        attribute(&file, number);
         let opened = fs::File::open(&file);
         if let Ok(opened) = opened {
             opened.set_modified(old).unwrap();
@@ -157,6 +171,7 @@ impl Story {
         fs::hard_link(&file, &twin).unwrap();
         symlink("/nowhere/at all", &link).unwrap();
         fs::create_dir(&directory).unwrap();
+        attribute(&directory, number);
         let inner = directory.join("data.db");
         fs::write(&inner, format!("{number}")).unwrap();
         for path in [file, twin, link, directory, inner] {
