@@ -27,6 +27,7 @@ pub fn kinds() -> Vec<FaultKind> {
         FaultKind::Gone { until: None },
         FaultKind::Gone { until: Some(Timestamp(2_030_000)) },
         FaultKind::Gone { until: Some(Timestamp(2_200_000)) },
+        FaultKind::Closed { until: Timestamp(2_060_000) },
         FaultKind::Lapse,
         FaultKind::Reboot,
         FaultKind::Overtaken,

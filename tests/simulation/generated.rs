@@ -115,6 +115,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(K::Overtaken),
         Just(K::Gone { until: None }),
         (2_000_000..2_400_000u64).prop_map(|at| K::Gone { until: Some(Timestamp(at)) }),
+        (2_000_000..2_400_000u64).prop_map(|at| K::Closed { until: Timestamp(at) }),
     ];
     let node = (0..4usize).prop_map(|node| name(&format!("n{node}")));
     (node, verb, 1..5u32, kind).prop_map(|(node, verb, call, kind)| Fault {

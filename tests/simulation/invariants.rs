@@ -346,7 +346,9 @@ fn reached(run: &mut Run<'_>, verdict: Verdict) {
 /// A node with a lease that is away for less than it is waited for is put back when it returns.
 fn returned(run: &mut Run<'_>, verdict: Verdict) {
     let away = |fault: &Fault| match fault.kind {
-        FaultKind::Gone { until: Some(until) } => until <= Timestamp(2_060_000),
+        FaultKind::Gone { until: Some(until) } | FaultKind::Closed { until } => {
+            until <= Timestamp(2_060_000)
+        }
         _ => false,
     };
     let Scenario { plan, faults, kills, stall, silent, bad, undecided, .. } = run.scenario;

@@ -80,8 +80,10 @@ impl Scenario {
 
     /// Whether nodes may have restored or restarted things by themselves.
     pub fn nodes_act_alone(&self) -> bool {
-        use gitsync::transport::fake::FaultKind::{Gone, Hang, Lapse, Overtaken, Reboot};
-        let alone = |f: &Fault| matches!(f.kind, Lapse | Reboot | Overtaken | Gone { .. } | Hang);
+        use gitsync::transport::fake::FaultKind::{Closed, Gone, Hang, Lapse, Overtaken, Reboot};
+        let alone = |f: &Fault| {
+            matches!(f.kind, Lapse | Reboot | Overtaken | Gone { .. } | Closed { .. } | Hang)
+        };
         let alone_for_long = self.stall.is_some() || self.silent.is_some();
         alone_for_long || self.kills.iter().any(|kill| kill.long) || self.faults.iter().any(alone)
     }

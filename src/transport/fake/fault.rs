@@ -58,6 +58,11 @@ pub enum FaultKind {
         /// Back from then on; none is never.
         until: Option<Timestamp>,
     },
+    /// Nobody listens at the node's door from here on until then, as it says at once; it goes on running.
+    Closed {
+        /// Open again from then on.
+        until: Timestamp,
+    },
     /// The node hears nothing for so long that its lease lapses, then the call gets through.
     Lapse,
     /// The node reboots, then the call gets through.

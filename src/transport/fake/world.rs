@@ -1,6 +1,6 @@
 //! The imagined world: nodes, the clock, and what goes wrong; its verbs keep the contract that real nodes keep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{
@@ -43,6 +43,7 @@ pub struct World {
     pub(super) now: Timestamp,
     pub(super) nodes: BTreeMap<Name, FakeNode>,
     gone: BTreeMap<Name, Option<Timestamp>>,
+    closed: BTreeSet<Name>,
     pub(super) bad: BTreeMap<Digest, Badness>,
     pub(super) needs: BTreeMap<Digest, (UnitId, Digest)>,
     faults: Vec<Fault>,
@@ -266,7 +267,7 @@ impl World {
         let fault = self.faults.iter().find(hit).map(|fault| fault.kind);
         self.advance(self.now.after(CALL));
         if !self.reachable(name) {
-            return Err(self.timed_out(name));
+            return Err(self.unreached(name));
         }
         match fault {
             Some(FaultKind::Refused) => {
@@ -275,7 +276,12 @@ impl World {
             Some(FaultKind::Hang) => return Err(self.timed_out(name)),
             Some(FaultKind::Gone { until }) => {
                 self.lose(name, until);
-                return Err(self.timed_out(name));
+                return Err(self.unreached(name));
+            }
+            Some(FaultKind::Closed { until }) => {
+                self.lose(name, Some(until));
+                self.closed.insert(name.clone());
+                return Err(self.unreached(name));
             }
             Some(FaultKind::Halfway) => {
                 half(self);
@@ -301,6 +307,14 @@ impl World {
             }
             _ => answer,
         }
+    }
+
+    /// A closed door is told at once; silence takes its time.
+    fn unreached(&mut self, name: &Name) -> TransportError {
+        if self.closed.contains(name) {
+            return TransportError::Unreachable(format!("{name}: connection refused"));
+        }
+        self.timed_out(name)
     }
 
     fn timed_out(&mut self, name: &Name) -> TransportError {
