@@ -1,6 +1,6 @@
 //! `gitsync apply`: what it takes, what it refuses, and what comes of it.
 
-use crate::lab::{Lab, service, wait};
+use crate::lab::{Lab, Running, service, wait};
 
 #[test]
 fn first_apply_brings_everything_up_and_the_second_says_that_nothing_changes() {
@@ -146,15 +146,20 @@ fn removed_node_that_does_not_answer_is_warned_about_and_forgotten_by_nobody() {
     assert_eq!(lab.api_says(), None);
 }
 
+/// A rollout in the middle: `web 2` runs, and stays under watch for long.
+fn under_way(lab: &Lab) -> Running {
+    lab.slow_web("web 2", "30s");
+    lab.commit("web 2 stays under watch for long");
+    let mut rollout = lab.start(&["apply", "--yes"]);
+    rollout.hears("n1/service.web: switched");
+    rollout
+}
+
 #[test]
 fn dead_controllers_hold_is_refused_with_the_way_out_and_taken_over_on_demand() {
     let lab = Lab::new();
     lab.gitsync(&["apply", "--yes"]).exits(0);
-    lab.slow_web("web 2", "30s");
-    lab.commit("web 2 stays under watch for long");
-    let mut dying = lab.start(&["apply", "--yes"]);
-    dying.hears("n1/service.web: switched");
-    dying.kill();
+    under_way(&lab).kill();
     lab.settle();
     // The machine with the journal is gone; somebody else goes on from the repository.
     std::fs::remove_dir_all(lab.state()).unwrap();
@@ -174,11 +179,7 @@ fn hold_of_a_dead_controller_is_unlocked_with_a_reason_that_history_keeps() {
     let lab = Lab::new();
     lab.gitsync(&["apply", "--yes"]).exits(0);
     lab.gitsync(&["unlock", "--reason", "none", "--yes"]).exits(1).says("nobody holds a node");
-    lab.slow_web("web 2", "30s");
-    lab.commit("web 2 stays under watch for long");
-    let mut dying = lab.start(&["apply", "--yes"]);
-    dying.hears("n1/service.web: switched");
-    dying.kill();
+    under_way(&lab).kill();
     lab.settle();
     std::fs::remove_dir_all(lab.state()).unwrap();
     let reason = "that laptop fell into the sea";
@@ -201,10 +202,7 @@ fn hold_of_a_dead_controller_is_unlocked_with_a_reason_that_history_keeps() {
 fn waits_for_another(state: impl Fn(&Lab) -> String, who: &str) {
     let lab = Lab::new();
     lab.gitsync(&["apply", "--yes"]).exits(0);
-    lab.slow_web("web 2", "30s");
-    lab.commit("web 2 stays under watch for long");
-    let mut first = lab.start(&["apply", "--yes"]);
-    first.hears("n1/service.web: switched");
+    let first = under_way(&lab);
     lab.web("web 3");
     lab.commit("web 3");
     let state = state(&lab);

@@ -74,6 +74,8 @@ fn an_optional_node_that_sleeps_is_skipped_and_catches_up_by_itself_when_it_retu
 #[test]
 fn an_optional_node_lost_after_prepare_leaves_the_rollout_and_is_caught_up() {
     let Some(stage) = plain::stage("links-left", &Spec::of(2, |host| host)) else { return };
+    // Far longer than this scenario: whose rollout it was does not wait for the lapse.
+    stage.edit("fleet.yaml", "rollout: { prune", "rollout: { dead_man: 2h, prune");
     stage.write_node("h2", "optional: true\n");
     write_service(&stage, "first", &["h1"], PORT, "");
     write_service(&stage, "second", &["h2"], PORT, "depends_on: [first]\n");
