@@ -143,7 +143,7 @@ impl Containers {
         self.wait(host, "sshd", &listens("127.0.0.1 22"))
             .map_err(|error| Error::Unknown(format!("{error}: {}", says())))?;
         let spec = self.spec.hosts.iter().find(|spec| spec.name == host.name());
-        if spec.is_some_and(|spec| spec.docker && spec.init == Init::Plain) {
+        if spec.is_some_and(|spec| spec.docker && spec.init != Init::Systemd) {
             self.wait(host, "engine", "docker version && echo")?;
         }
         Ok(())

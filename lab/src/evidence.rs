@@ -60,7 +60,7 @@ fn topics(host: &Host) -> Topics {
     };
     let journal = match host.spec.init {
         Init::Systemd => ask("journalctl --no-pager -n 500"),
-        Init::Plain => format!("({} has no systemd)\n", host.name()),
+        Init::Plain | Init::Openrc => format!("({} has no systemd)\n", host.name()),
     };
     vec![
         (

@@ -150,7 +150,7 @@ impl Host {
         let json = serde_json::to_string(&process).map_err(|e| Error::Unknown(e.to_string()))?;
         at(&path, fs::write(&path, json))?;
         self.wait_for("sshd", "127.0.0.1 22", Duration::from_secs(60))?;
-        if self.spec.docker && self.spec.init == Init::Plain {
+        if self.spec.docker && self.spec.init != Init::Systemd {
             self.wait_for_engine()?;
         }
         Ok(())
@@ -269,7 +269,7 @@ impl Host {
     fn write_spec(&self, tree: &Path) -> Result<()> {
         let yes = |condition| if condition { "yes" } else { "no" };
         let Self { spec, controller, prefix, group, .. } = self;
-        let init = if spec.init == Init::Systemd { "systemd" } else { "plain" };
+        let init = spec.init.word();
         let text = format!(
             "name={}\naddress={}\nprefix={prefix}\ncontroller={controller}\nlink=l-{}\ntree='{}'\n\
              group={group}\ninit={init}\ndocker={}\ncron={}\nhardware={}\n",

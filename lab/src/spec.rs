@@ -12,8 +12,21 @@ pub enum Init {
     /// A shell that starts sshd and what else was asked for.
     #[default]
     Plain,
+    /// The same, which leaves services to OpenRC.
+    Openrc,
     /// systemd.
     Systemd,
+}
+
+impl Init {
+    /// The word that a host's first process goes by.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Openrc => "openrc",
+            Self::Systemd => "systemd",
+        }
+    }
 }
 
 /// A file system of its own at some path of a host.
@@ -79,6 +92,12 @@ impl HostSpec {
     /// With systemd as its first process.
     pub fn systemd(mut self) -> Self {
         self.init = Init::Systemd;
+        self
+    }
+
+    /// With OpenRC for its services.
+    pub fn openrc(mut self) -> Self {
+        self.init = Init::Openrc;
         self
     }
 

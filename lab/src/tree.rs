@@ -12,7 +12,7 @@ const TREE: &str = include_str!("sh/tree.sh");
 const POOR: &str = include_str!("sh/poor.sh");
 
 const PACKAGES: &str = "openssh-server,sudo,rsync,lsyncd,haproxy,keepalived,caddy,docker.io,iptables,\
-    iproute2,systemd,systemd-sysv,dbus,busybox-static,curl,procps,iputils-ping,cron,ca-certificates";
+    iproute2,systemd,systemd-sysv,dbus,busybox-static,curl,procps,iputils-ping,cron,openrc,ca-certificates";
 
 /// What a host has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -195,20 +195,23 @@ fn hosts_whose_controller_is_gone_for_good_take_everything_back_and_another_goes
 
 #[test]
 fn hosts_that_boot_without_a_controller_take_everything_back_whatever_their_clocks_say() {
-    let spec = Spec::of(3, |host| match host.name.as_str() {
+    let spec = Spec::of(4, |host| match host.name.as_str() {
         "h1" => host.systemd(),
         "h2" => host.cron(),
-        _ => host.poor(),
+        "h3" => host.poor(),
+        _ => host.openrc(),
     });
     let Some(stage) = plain::stage("lease-boot", &spec) else { return };
     // Far longer than this scenario: only the boot brings it back.
     write_fleet(&stage, "2h");
-    for (host, how) in [("h1", "systemd"), ("h2", "cron"), ("h3", "file:/boot/config/go")] {
+    let hows =
+        [("h1", "systemd"), ("h2", "cron"), ("h3", "file:/boot/config/go"), ("h4", "openrc")];
+    for (host, how) in hows {
         stage.edit(&format!("nodes/{host}.yaml"), "boot: none", &format!("boot: {how}"));
     }
     stage.edit("nodes/h3.yaml", "boot: file", "root: \"/data/git sync\"\nboot: file");
     stage.host("h3").write("/boot/config/go", "#!/bin/sh\n# what others do here\n").unwrap();
-    let hosts = ["h1", "h2", "h3"];
+    let hosts = ["h1", "h2", "h3", "h4"];
     let mut apply = in_the_middle(&stage, &hosts);
     kill_controller(&stage, &mut apply);
     for host in hosts {

@@ -43,6 +43,7 @@ fn rest(spec: &HostSpec) -> &'static str {
     match (spec.tree, spec.init) {
         (Tree::Poor, _) => "root: \"/data/git sync\"\nboot: file:/boot/config/go\n",
         (Tree::Whole, Init::Plain) => "boot: cron\n",
+        (Tree::Whole, Init::Openrc) => "boot: openrc\n",
         (Tree::Whole, Init::Systemd) => "",
     }
 }

@@ -23,6 +23,11 @@ if [ "$docker" = yes ]; then
     $b setsid dockerd --storage-driver overlay2 >>/var/log/dockerd.log 2>&1 &
 fi
 if [ "$cron" = yes ]; then $b setsid cron -f </dev/null >/dev/null 2>&1 & fi
+if [ "$init" = openrc ]; then
+    # What it did before the reboot lay in memory.
+    $b rm -rf /run/openrc
+    $b setsid openrc default >>/var/log/openrc.log 2>&1 </dev/null &
+fi
 if [ -f /boot/config/go ]; then $b setsid $b sh /boot/config/go >>/var/log/go.log 2>&1 </dev/null & fi
 trap 'exit 0' TERM
 # `wait` also takes in the orphans that every first process inherits.

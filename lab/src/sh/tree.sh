@@ -73,6 +73,7 @@ quiet_services() { # what a host runs it starts because somebody said so
         apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
         chroot "$tree" systemctl mask "$unit" >/dev/null 2>&1 || true
     done
+    rm -f "$tree"/etc/runlevels/*/*
     chroot "$tree" systemctl set-default multi-user.target >/dev/null 2>&1
     rm -f "$tree"/etc/ssh/ssh_host_* "$tree/etc/machine-id"
     : >"$tree/etc/machine-id"

@@ -91,8 +91,7 @@ boot_openrc() {
 # Written by gitsync.
 description="gitsync: take back what an unfinished rollout changed"
 depend() {
-    need localmount
-    after net docker containerd
+    after localmount net docker containerd
 }
 start() {
     ebegin "Looking for an unfinished rollout"
