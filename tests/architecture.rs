@@ -491,11 +491,12 @@ fn applies(patch: &Path) -> bool {
     git.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Every scenario, as the test runner names it.
-fn scenarios() -> Vec<String> {
+/// Every test of a suite, as the test runner names it.
+fn tests_of(suite: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for source in sources_below("tests/lab") {
-        let path = source.path.trim_start_matches("tests/lab/").trim_end_matches(".rs");
+    let folder = format!("tests/{suite}/");
+    for source in sources_below(folder.trim_end_matches('/')) {
+        let path = source.path.trim_start_matches(&folder).trim_end_matches(".rs");
         let module = path.trim_end_matches("/mod").replace('/', "::");
         let tests = source.text.split("#[test]\n").skip(1);
         let names =
@@ -535,8 +536,14 @@ fn never_seen_to_fail(suite: &str, tests: &[String]) -> Vec<String> {
 
 #[test]
 fn every_scenario_has_a_mutation_that_it_catches() {
-    let free = never_seen_to_fail("lab", &scenarios());
+    let free = never_seen_to_fail("lab", &tests_of("lab"));
     assert_eq!(free, Vec::<String>::new(), "scenarios that nothing was ever seen to break");
+}
+
+#[test]
+fn every_mutation_of_the_node_script_is_caught_by_a_test_that_there_is() {
+    let tests = tests_of("node");
+    assert!(never_seen_to_fail("node", &tests).len() < tests.len());
 }
 
 #[test]
