@@ -290,19 +290,29 @@ impl Rollout {
     }
 
     fn after_last_back(&mut self, told: &mut Told) {
-        // Named apart from the first look, so that no late copy of that one passes for this.
-        let until = told.at.after(std::time::Duration::from_millis(1));
-        let doubtful = self.steps.iter_mut().filter(|s| s.state == StepState::Doubtful);
-        let mut any = false;
-        for step in doubtful {
-            step.enter(StepState::ProbingBack, told.at);
-            step.tries = Tries::not_before(until);
-            any = true;
+        if self.steps.iter().any(|step| step.state == StepState::Doubtful) {
+            self.phase = Phase::BackAgain;
+            self.look_again(told.at);
+        } else {
+            self.abandon();
         }
-        if any { self.phase = Phase::BackAgain } else { self.abandon() }
+    }
+
+    /// Asks as many old versions again as there is place for.
+    fn look_again(&mut self, at: Timestamp) {
+        // Named apart from the first look, so that no late copy of that one passes for this.
+        let until = at.after(std::time::Duration::from_millis(1));
+        let probing = self.steps.iter().filter(|step| step.state == StepState::ProbingBack);
+        let places = self.places().saturating_sub(probing.count());
+        let doubtful = self.steps.iter_mut().filter(|step| step.state == StepState::Doubtful);
+        for step in doubtful.take(places) {
+            step.enter(StepState::ProbingBack, at);
+            step.tries = Tries::not_before(until);
+        }
     }
 
     pub(super) fn advance_again(&mut self, told: &mut Told) {
+        self.look_again(told.at);
         let probing = self.steps.iter().any(|step| step.state == StepState::ProbingBack);
         if !probing {
             // Units that waited for their partner are decided now.

@@ -190,7 +190,8 @@ fn by_hand() -> Vec<Case> {
     };
     let mut halting = pair();
     halting.policy.on_failure = OnFailure::Halt;
-    let mut bare = plan(vec![vec![asleep.clone()], vec![update("vps1/service.api")]]);
+    let going = Step { optional: true, ..remove("pi/service.radarr") };
+    let mut bare = plan(vec![vec![asleep.clone()], vec![update("vps1/service.api"), going]]);
     bare.policy.dead_man = None;
     let mut patient = plan(vec![vec![update("vps2/service.db")], vec![update("vps1/service.api")]]);
     patient.policy.dead_man = Some(Duration::from_secs(900));

@@ -373,6 +373,12 @@ fn at(world: &World, unit: &UnitId, version: Option<&Digest>) -> bool {
     }
 }
 
+/// Whether what is to be removed does not run, with every file in its place.
+fn stopped(world: &World, step: &Step) -> bool {
+    let whole = |unit: &FakeUnit| unit.runs.is_none() && unit.files == step.from;
+    world.unit(&step.unit).is_none_or(whole)
+}
+
 fn wholly_one(run: &mut Run<'_>, step: &Step, verdict: Verdict) {
     let world = &run.world;
     let replaced =
@@ -383,9 +389,13 @@ fn wholly_one(run: &mut Run<'_>, step: &Step, verdict: Verdict) {
     let named = troubles.any(|trouble| trouble.unit.as_ref() == Some(&step.unit));
     let gone = |(name, state): (&Name, _)| *name == step.unit.node && state == NodeProgress::Left;
     let left = run.rollout.nodes().any(gone);
-    // Lost before it heard the decision, and without a lease: its return finds what it replaced still stopped.
+    // Lost before it heard the decision, and without a lease: its return finds what goes still there, stopped.
     let unleased = run.rollout.plan().policy.dead_man.is_none();
-    let untold = unleased && run.decided && at(world, &step.unit, step.to.as_ref());
+    let stays = match &step.to {
+        Some(to) => at(world, &step.unit, Some(to)),
+        None => stopped(world, step),
+    };
+    let untold = unleased && run.decided && stays;
     let held = match verdict {
         Verdict::Converged => new || (left && (old || untold)),
         Verdict::RolledBack => old,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gitsync::model::{UnitId, Verdict};
+use gitsync::event::Happening;
+use gitsync::model::{Effect, UnitId, Verdict};
 use gitsync::transport::fake::{Badness, Fault, FaultKind, Verb};
 
 use crate::faults::kills;
@@ -220,6 +221,40 @@ fn an_old_version_that_needs_the_old_one_below_is_not_taken_for_stuck() {
     let bad = vec![(new(&api), Badness::Probe)];
     let scenario = Scenario { needs, bad, ..Scenario::of(&case.plan) };
     assert_eq!(hold(case.name, &scenario), Verdict::RolledBack);
+}
+
+/// Three units of one wave, where two at once may be under way.
+#[test]
+fn old_versions_that_are_asked_again_are_asked_within_the_limit() {
+    let case = cases().iter().find(|case| case.name == "three waves").unwrap();
+    let (db, edge) = (unit("vps1/service.db"), unit("vps2/gateway.edge"));
+    let apis = ["vps1/service.api", "vps2/service.api", "nas/service.api"].map(unit);
+    let needs = apis.iter().map(|api| (old(api), db.clone(), old(&db))).collect();
+    let bad = vec![(new(&edge), Badness::Probe)];
+    let scenario = Scenario { needs, bad, ..Scenario::of(&case.plan) };
+    assert_eq!(hold(case.name, &scenario), Verdict::RolledBack);
+    let run = Run::of(&scenario);
+    let asked = |effect: &Effect| matches!(effect, Effect::Retry { what, .. } if matches!(**what, Effect::ProbeBack { .. }));
+    let again = run.journal.iter().filter(|outcome| asked(&outcome.effect)).count();
+    assert_eq!(again, apis.len(), "{}", run.story());
+}
+
+#[test]
+fn without_a_lease_what_goes_stays_stopped_on_an_optional_node_that_never_hears_the_decision() {
+    let case = cases().iter().find(|case| case.name == "no lease").unwrap();
+    let gone = unit("pi/service.radarr");
+    let kind = FaultKind::Gone { until: None };
+    let faults = vec![Fault { node: gone.node.clone(), verb: Verb::Confirm, call: 1, kind }];
+    let scenario = Scenario { faults, ..Scenario::of(&case.plan) };
+    assert_eq!(hold(case.name, &scenario), Verdict::Converged);
+    let run = Run::of(&scenario);
+    let there = run.world.unit(&gone).unwrap();
+    assert_eq!((&there.runs, &there.files), (&None, &Some(old(&gone))));
+    let left = run
+        .events
+        .iter()
+        .any(|event| matches!(&event.what, Happening::NodeLeft { node, .. } if *node == gone.node));
+    assert!(left, "the node is named");
 }
 
 #[test]
