@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crate::engine::{Conductor, pinned};
+use crate::engine::{Conductor, resumable};
 use crate::journal::RolloutRecord;
 use crate::settings::Settings;
+use crate::source::{self, Distrust, SourceError};
 
 use super::apply;
 use super::context::{self, Format, Global, Wanted};
@@ -14,7 +15,7 @@ use super::signals;
 
 /// Takes up every open rollout of this fleet in the journal and drives it to its verdict.
 ///
-/// Contents come from the rollout's own commit; when that can't be read any more the rollout is put back.
+/// Contents come from the rollout's own commit; when that can't be read or is no longer allowed, it is put back.
 pub async fn left_over(
     global: &Global,
     settings: &Settings,
@@ -28,14 +29,12 @@ pub async fn left_over(
             continue;
         }
         let id = record.id.clone();
-        let known = |own: &Wanted| pinned(&own.fleet, settings.limits.as_ref()).is_ok();
-        let own = own(global, path, &record).filter(known);
-        let fleet = own.as_ref().map_or(&wanted.fleet, |own| &own.fleet);
-        let nodes = context::nodes(fleet, settings)?;
-        // Beyond limits that came later: it is put back.
-        let own = own.as_ref().filter(|own| context::limited(own, settings).is_ok());
-        let own = own.map(|own| (&own.fleet, own.release.clone()));
-        let (mut rollout, work) = conductor.resume(record, own, nodes).await?;
+        let own = own(global, path, &record);
+        let distrust = trusted(settings, path, &record);
+        let both = own.as_ref().map(|own| (&own.fleet, &own.release));
+        let found = resumable(&record, both, settings.limits.as_ref(), distrust);
+        let nodes = context::nodes(found.fleet.unwrap_or(&wanted.fleet), settings)?;
+        let (mut rollout, work) = conductor.resume(record, found.own, nodes).await?;
         let mut stop = signals::for_rollout()?;
         let mut progress = output::progress(global, format);
         let mut listen = |event: &crate::event::Event| progress.tell(event);
@@ -55,4 +54,18 @@ fn own(global: &Global, path: &Path, record: &RolloutRecord) -> Option<Wanted> {
     let commit = record.plan.commit.as_ref().filter(|_| !record.plan.dirty)?;
     let snapshot = context::at_revision(path, &commit.id).ok()?;
     global.wanted(&snapshot).ok()
+}
+
+/// Why the rollout's own commit is not trusted by who may sign now.
+fn trusted(
+    settings: &Settings,
+    path: &Path,
+    record: &RolloutRecord,
+) -> Result<Option<Distrust>, SourceError> {
+    match (&settings.signatures, &record.plan.commit) {
+        (Some(signatures), Some(commit)) => {
+            source::distrust(path, &commit.id, signatures, context::clock().now())
+        }
+        _ => Ok(None),
+    }
 }

@@ -21,7 +21,7 @@ use crate::transport::ssh::ConfigError;
 
 use super::asked::Asked;
 use super::drive::{DriveError, Driven, Stop};
-use super::gate::{gate, resumable, within};
+use super::gate::{gate, within};
 use super::news::News;
 use super::nodes::Nodes;
 use super::patience::Patience;
@@ -100,6 +100,8 @@ pub(super) enum Next {
 /// What came of a look at a commit.
 struct Looked {
     next: Next,
+    /// Whether what an earlier controller left was taken up.
+    taken_up: bool,
     /// The fleet that the commit describes; none when it is not valid or has no nodes.
     fleet: Option<Fleet>,
 }
@@ -126,7 +128,7 @@ impl Daemon {
                         let looked = self.look(&commit, new, first, &mut wakes.stop, tell).await?;
                         let next = looked.next;
                         fleet = looked.fleet.or(fleet);
-                        first = false;
+                        first &= !looked.taken_up;
                         patience.after(next, new, self.longest());
                         if next == Next::Leave {
                             return Ok(());
@@ -188,21 +190,25 @@ impl Daemon {
             Ok(both) => both,
             Err(error) => {
                 tell(News::Unavailable(error.to_string()));
-                return Ok(Looked { next: Next::Again, fleet: None });
+                return Ok(Looked { next: Next::Again, taken_up: false, fleet: None });
             }
         };
         let now = wanted.as_ref().map(|(fleet, _)| fleet);
         if first && self.take_up(now, stop, tell).await? == Next::Leave {
-            return Ok(Looked { next: Next::Leave, fleet: None });
+            return Ok(Looked { next: Next::Leave, taken_up: true, fleet: None });
         }
         let Some((fleet, release)) = wanted else {
             // Who may sign can change while the branch stays.
             let next = if trusted { Next::Rest } else { Next::Again };
-            return Ok(Looked { next, fleet: None });
+            return Ok(Looked { next, taken_up: true, fleet: None });
         };
         let next = self.move_to(&fleet, release, stop, tell).await?;
         // One without nodes is none to keep up: what its nodes ran goes on as it is.
-        Ok(Looked { next, fleet: Some(fleet).filter(|fleet| !fleet.nodes.is_empty()) })
+        Ok(Looked {
+            next,
+            taken_up: true,
+            fleet: Some(fleet).filter(|fleet| !fleet.nodes.is_empty()),
+        })
     }
 
     /// Starts what should run on the fleet's nodes and doesn't, whatever the commits are like.
@@ -266,11 +272,11 @@ impl Daemon {
         Ok(wanted)
     }
 
-    fn nodes(&self, fleet: &Fleet) -> Result<Nodes, ConfigError> {
+    pub(super) fn nodes(&self, fleet: &Fleet) -> Result<Nodes, ConfigError> {
         Nodes::new(fleet.nodes.values(), self.parallel, |node| (self.connect)(node, fleet))
     }
 
-    fn conductor(&self) -> Conductor<'_> {
+    pub(super) fn conductor(&self) -> Conductor<'_> {
         Conductor { journal: &self.journal, clock: &self.clock, holder: self.holder.clone() }
     }
 
@@ -329,51 +335,6 @@ impl Daemon {
                 asked.join(&fleet.name, nodes).await;
             }
         }
-    }
-
-    /// Goes on with rollouts that an earlier controller left without a verdict.
-    ///
-    /// One whose commit can't be read any more is put back, over the ways that `now` knows.
-    async fn take_up(
-        &self,
-        now: Option<&Fleet>,
-        stop: &mut watch::Receiver<Stop>,
-        tell: &mut (dyn FnMut(News) + Send),
-    ) -> Result<Next, DaemonError> {
-        for record in self.journal.open_rollouts().await? {
-            let id = record.plan.commit.as_ref().map(|commit| commit.id.clone());
-            let wanted = match id {
-                Some(id) => self.rendered(&id).await,
-                None => None,
-            };
-            let still = wanted.as_ref().and_then(|own| resumable(own, self.limits.as_ref()));
-            let (fleet, own) =
-                still.unwrap_or_else(|| (now.filter(|now| now.name == record.plan.fleet), None));
-            if own.is_none() {
-                let why = match &wanted {
-                    Some(_) => "is beyond this controller's limits",
-                    None => "can't be read any more",
-                };
-                let message = format!("rollout {}: its commit {why}", record.id);
-                tell(News::Broken(message));
-            }
-            let Some(Ok(nodes)) = fleet.map(|fleet| self.nodes(fleet)) else { continue };
-            let conductor = self.conductor();
-            let (mut rollout, work) = conductor.resume(record, own, nodes).await?;
-            let mut listen = |event: &Event| tell(News::Rollout(event.clone()));
-            let driven = conductor.conduct(&mut rollout, &work, true, stop, &mut listen).await?;
-            if driven == Driven::Left {
-                return Ok(Next::Leave);
-            }
-        }
-        Ok(Next::Rest)
-    }
-
-    async fn rendered(&self, commit: &str) -> Option<(Fleet, Release)> {
-        let snapshot = self.mirror.snapshot(commit, &self.path).await.ok()?;
-        let fleet = check::check(&snapshot).fleet?;
-        let release = render::render(&fleet).ok()?;
-        Some((fleet, release))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::rollout::{IllegalMove, Rollout};
 use super::execute::{Ending, Known, Work};
 use super::leases::Leases;
 
+/// Why a rollout turns round that nothing failed in.
+const ASKED: &str = "the operator asked to stop";
+
 /// What the operator or the system asked of a running rollout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stop {
@@ -98,7 +101,7 @@ pub async fn drive(
                 alone = changed.is_err();
                 let wish = if alone { Stop::Pause } else { *stop.borrow_and_update() };
                 if wish.puts_back() && asked != Stop::PutBack {
-                    loops.record(Rollout::cancelled(clock.now())).await?;
+                    loops.record(Rollout::cancelled(clock.now(), ASKED)).await?;
                 }
                 if matches!(wish, Stop::Leave | Stop::PutBackLater) {
                     return Ok(Driven::Left);

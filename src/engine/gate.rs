@@ -107,21 +107,6 @@ pub fn pinned(fleet: &Fleet, limits: Option<&Limits>) -> Result<(), Refusal> {
     limits.map_or(Ok(()), |limits| allowed(&limits::of_nodes(fleet, limits), limits))
 }
 
-/// A fleet whose nodes are asked, and the fleet and release whose contents are brought.
-type Resumable<'a> = (Option<&'a Fleet>, Option<(&'a Fleet, Release)>);
-
-/// What a rollout that was left goes on with: its own fleet, and its contents unless they are beyond limits that came
-/// later, when it is put back. None when its nodes are not the pinned ones.
-pub(super) fn resumable<'a>(
-    own: &'a (Fleet, Release),
-    limits: Option<&Limits>,
-) -> Option<Resumable<'a>> {
-    let (fleet, release) = own;
-    pinned(fleet, limits).ok()?;
-    let allowed = within(fleet, release, limits, &BTreeMap::new()).is_ok();
-    Some((Some(fleet), allowed.then(|| (fleet, release.clone()))))
-}
-
 fn allowed(breaches: &[Breach], limits: &Limits) -> Result<(), Refusal> {
     if breaches.is_empty() {
         return Ok(());

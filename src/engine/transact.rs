@@ -143,30 +143,32 @@ impl Conductor<'_> {
 
     /// Takes up a rollout that an earlier controller left, with the contents rendered again.
     ///
-    /// When the release can't be had any more, the rollout is put back: contents not yet on the nodes are lost.
+    /// When those are not to be had, or no longer allowed, the rollout is put back for the reason given in their
+    /// place, unless it was decided: what is not yet on the nodes is lost.
     pub async fn resume(
         &self,
         record: RolloutRecord,
-        own: Option<(&Fleet, Release)>,
+        own: Result<(&Fleet, Release), String>,
         nodes: Nodes,
     ) -> Result<(Rollout, Work), DriveError> {
         let fresh = Rollout::new(record.id.clone(), record.plan.clone(), record.started);
         let mut rollout = replay(fresh, record.outcomes)?;
-        let routes = own.as_ref().map(|(fleet, _)| probe::routes(fleet)).unwrap_or_default();
-        let release = own.map(|(_, release)| release);
-        let same = release.filter(|release| release.digest() == record.plan.release);
-        if same.is_none() && rollout.ending().is_none() {
-            let outcome = Rollout::cancelled(self.clock.now());
+        if let Err(why) = &own
+            && rollout.ending().is_none()
+        {
+            let outcome = Rollout::cancelled(self.clock.now(), why);
             self.journal.outcome(&record.id, &outcome).await?;
             rollout.record(outcome)?;
         }
+        let own = own.ok();
+        let routes = own.as_ref().map(|(fleet, _)| probe::routes(fleet)).unwrap_or_default();
         let work = Work {
             fences: record.fences,
             nonce: record.nonce,
             holder: record.holder,
             present: BTreeMap::new(),
             rollout: record.id,
-            release: same.unwrap_or_default(),
+            release: own.map(|(_, release)| release).unwrap_or_default(),
             started: record.started,
             nodes,
             routes,

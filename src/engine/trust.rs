@@ -1,7 +1,7 @@
 //! What the daemon asks about a commit before it looks into it: who signed it, and what it follows.
 
 use crate::model::Commit;
-use crate::source::SourceError;
+use crate::source::{Distrust, SourceError};
 
 use super::asked::Asked;
 use super::daemon::Daemon;
@@ -16,13 +16,20 @@ impl Daemon {
         new: bool,
         tell: &mut (dyn FnMut(News) + Send),
     ) -> Result<bool, SourceError> {
-        let Some(signatures) = &self.signatures else { return Ok(true) };
-        let found = self.mirror.distrust(commit, signatures, self.clock.now()).await?;
+        let found = self.distrusted(commit).await?;
         let trusted = found.is_none();
         if let Some(distrust) = found.filter(|_| new) {
             tell(News::Refused(Refusal::distrusted(distrust)));
         }
         Ok(trusted)
+    }
+
+    /// Why a commit is not trusted; none when it is, or when nobody has to sign.
+    pub(super) async fn distrusted(&self, commit: &str) -> Result<Option<Distrust>, SourceError> {
+        match &self.signatures {
+            Some(signatures) => self.mirror.distrust(commit, signatures, self.clock.now()).await,
+            None => Ok(None),
+        }
     }
 
     /// Looks up how a commit lies to the last good one.

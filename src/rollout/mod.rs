@@ -146,15 +146,16 @@ impl Rollout {
         }
     }
 
-    /// The outcome that makes a rollout turn round because its operator asked.
+    /// The outcome that makes a rollout turn round although nothing failed, and why: its operator asked, or what it
+    /// would go on with may no longer be used.
     ///
     /// It can be recorded at any time; once the decision is being made, or when everything is being put back
     /// already, it changes nothing.
-    pub fn cancelled(at: Timestamp) -> Outcome {
+    pub fn cancelled(at: Timestamp, why: &str) -> Outcome {
         let failure = Failure {
             kind: FailureKind::Cancelled,
             unit: None,
-            message: "the operator asked to stop".to_owned(),
+            message: why.to_owned(),
             log: Vec::new(),
             attempts: Vec::new(),
         };

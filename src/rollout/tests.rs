@@ -328,7 +328,10 @@ fn a_busy_node_ends_the_rollout_before_anything_changes() {
 fn an_operator_who_stops_a_rollout_does_not_wait_for_what_is_prepared() {
     let mut run = Run::of(plan(vec![vec![update("a/service.x"), update("b/service.x")]]));
     run.good("prepare a");
-    let told = run.rollout.record(Rollout::cancelled(Timestamp(9000))).unwrap();
+    let told = run
+        .rollout
+        .record(Rollout::cancelled(Timestamp(9000), "the operator asked to stop"))
+        .unwrap();
     let node = Name::new("b").unwrap();
     assert!(told.iter().any(|event| event.what == Happening::GivenUp { node: node.clone() }));
     // It may come all the same, and changes nothing.
@@ -348,7 +351,7 @@ fn the_operator_can_turn_a_rollout_round_until_the_decision() {
     let mut run = Run::of(plan(vec![vec![update("a/service.x")]]));
     run.good("prepare a");
     run.good("change a/service.x");
-    run.rollout.record(Rollout::cancelled(Timestamp(9000))).unwrap();
+    run.rollout.record(Rollout::cancelled(Timestamp(9000), "the operator asked to stop")).unwrap();
     assert_eq!(run.finish(), ["put-back a/service.x", "probe-back a/service.x", "abandon a"]);
     assert_eq!(run.verdict(), Some(Verdict::RolledBack));
     assert_eq!(run.rollout.quarantine(), None);
@@ -357,7 +360,10 @@ fn the_operator_can_turn_a_rollout_round_until_the_decision() {
     for text in ["prepare a", "change a/service.x", "probe a/service.x"] {
         late.good(text);
     }
-    assert_eq!(late.rollout.record(Rollout::cancelled(Timestamp(9000))), Ok(Vec::new()));
+    assert_eq!(
+        late.rollout.record(Rollout::cancelled(Timestamp(9000), "the operator asked to stop")),
+        Ok(Vec::new())
+    );
     assert_eq!(late.finish(), ["decide", "confirm a"]);
     assert_eq!(late.verdict(), Some(Verdict::Converged));
 }

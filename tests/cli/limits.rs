@@ -94,6 +94,29 @@ fn the_daemon_tells_a_commit_beyond_the_limits_and_goes_on_with_its_fix() {
 }
 
 #[test]
+fn a_rollout_that_was_left_is_put_back_when_limits_became_stricter() {
+    let lab = Lab::new();
+    lab.gitsync(&["apply", "--yes"]).exits(0);
+    let bundle = std::fs::read_to_string(lab.repository().join("bundles/motd.yaml")).unwrap();
+    let ran = lab.home().join("ran");
+    lab.write("bundles/motd.yaml", &format!("{bundle}activate: touch {}\n", ran.display()));
+    lab.write("files/motd/motd", "second\n");
+    lab.slow_web("web 2", "1s");
+    lab.commit("a command");
+    let mut dying = lab.start(&["apply", "--yes"]);
+    dying.hears("n1/bundle.motd: switched");
+    dying.kill();
+    lab.write("bundles/motd.yaml", &bundle);
+    lab.commit("without it");
+    let config = limits(&lab, &format!("{{ {}, commands: [ '*/service.*' ] }}", pins(&lab)));
+    let said = lab.gitsync(&["--config", &config, "apply", "--yes"]).exits(0);
+    let why = "rolled_back: its commit is beyond the limits of this controller";
+    let left = said.out.split_once(why).unwrap().0;
+    assert!(left.contains("n1/bundle.motd: put back"), "{left}");
+    lab.runs("web 2", "api 1", "second");
+}
+
+#[test]
 fn a_kept_release_beyond_limits_that_came_later_is_not_gone_back_to() {
     let lab = Lab::new();
     lab.gitsync(&["apply", "--yes"]).exits(0);

@@ -104,6 +104,51 @@ fn the_daemon_tells_once_of_a_commit_that_is_not_signed_and_keeps_the_fleet_as_i
     }
 }
 
+/// A rollout of Ada's commit is left in the middle, then only Mallory may sign, whose commit is on top.
+fn left_by_one_who_may_no_longer_sign(signed: &Signed) {
+    let lab = &signed.lab;
+    signed.start(&["apply", "--yes"]).end().exits(0);
+    lab.slow_web("web 2", "1s");
+    lab.api("api 2");
+    lab.commit("second");
+    signed.sign("ada");
+    let mut dying = signed.start(&["apply", "--yes"]);
+    dying.hears("n2/service.api: switched");
+    dying.kill();
+    let mallory = std::fs::read_to_string(signed.keys.path("mallory.pub")).unwrap();
+    signed.allow(&format!("mallory@example.net {mallory}"));
+    lab.api("api 3");
+    lab.commit("third");
+    signed.sign("mallory");
+}
+
+#[test]
+fn a_rollout_that_was_left_is_put_back_when_its_signer_is_no_longer_allowed() {
+    let Some(signed) = Signed::new() else { return };
+    left_by_one_who_may_no_longer_sign(&signed);
+    let said = signed.start(&["apply", "--yes"]).end().exits(0);
+    let (left, new) =
+        said.out.split_once("rolled_back: its commit is not trusted any more").unwrap();
+    assert!(left.contains("n2/service.api: put back"), "{left}");
+    assert!(new.contains("is none of the allowed signers"), "{new}");
+    signed.lab.runs("web 2", "api 3", "welcome");
+}
+
+#[test]
+fn the_daemon_puts_back_what_was_left_by_one_who_may_no_longer_sign_and_goes_on() {
+    let Some(signed) = Signed::new() else { return };
+    left_by_one_who_may_no_longer_sign(&signed);
+    let lab = &signed.lab;
+    let url = format!("file://{}", lab.bare().display());
+    let mut daemon = signed.start(&["run", &url, "--interval", "1s"]);
+    daemon.hears("its commit is not trusted any more");
+    daemon.hears("rolled_back");
+    daemon.hears("converged");
+    lab.runs("web 2", "api 3", "welcome");
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
 #[test]
 fn a_daemon_without_its_file_of_signers_changes_nothing() {
     let Some(signed) = Signed::new() else { return };

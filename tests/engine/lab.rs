@@ -146,7 +146,10 @@ impl Lab {
         let mut open = journal.open_rollouts().await.unwrap();
         assert!(open.len() < 2, "one rollout at a time");
         let record = open.pop()?;
-        let own = whole.then(|| (&wanted.fleet, wanted.release.clone()));
+        let own = match whole {
+            true => Ok((&wanted.fleet, wanted.release.clone())),
+            false => Err("its commit can't be read any more".to_owned()),
+        };
         let nodes = self.nodes(wanted, kill);
         let work = async {
             let (mut rollout, work) = conductor.resume(record, own, nodes).await.unwrap();

@@ -223,9 +223,9 @@ fn an_old_version_that_needs_the_old_one_below_is_not_taken_for_stuck() {
     assert_eq!(hold(case.name, &scenario), Verdict::RolledBack);
 }
 
-/// Three units of one wave, where two at once may be under way.
 #[test]
 fn old_versions_that_are_asked_again_are_asked_within_the_limit() {
+    // Three units of one wave, where two at once may be under way.
     let case = cases().iter().find(|case| case.name == "three waves").unwrap();
     let (db, edge) = (unit("vps1/service.db"), unit("vps2/gateway.edge"));
     let apis = ["vps1/service.api", "vps2/service.api", "nas/service.api"].map(unit);

@@ -275,7 +275,7 @@ impl<'a> Run<'a> {
         self.began.remove(&outcome.effect);
         self.record(outcome);
         if self.scenario.cancel == Some(self.journal.len()) {
-            self.record(Rollout::cancelled(self.world.now()));
+            self.record(Rollout::cancelled(self.world.now(), "the operator asked to stop"));
         }
     }
 
