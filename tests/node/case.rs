@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use gitsync::model::{AbsPath, Boot, Moment, Unit};
-use gitsync::transport::{ChangeUnit, Prepare, PrepareUnit, Transport};
+use gitsync::transport::{ChangeUnit, LocalChannel, Prepare, PrepareUnit, Scripted, Transport};
 
 use crate::lab::{Lab, Shell, block_on, command, everything};
 
@@ -79,7 +79,7 @@ impl Case {
         case
     }
 
-    fn units(&self) -> [(&Unit, Option<&Unit>); 2] {
+    pub fn units(&self) -> [(&Unit, Option<&Unit>); 2] {
         [(&self.new, Some(&self.old)), (&self.added, None)]
     }
 
@@ -94,9 +94,14 @@ impl Case {
     pub async fn prepared(&self, request: Prepare) {
         // Nothing was changed, so nothing was taken back, and the last round's rollout may hold the node.
         let request = Prepare { dead_man: None, takeover: true, ..request };
+        self.booting(self.lab.killed_at(0)).prepare(&request).await.unwrap();
+    }
+
+    /// The node over a channel, with a file as its boot script.
+    pub fn booting(&self, channel: LocalChannel) -> Scripted<LocalChannel> {
         let hook = self.lab.base.join("rc.local").display().to_string();
-        let node = self.lab.booting(Boot::File(AbsPath::new(hook).unwrap()));
-        node.prepare(&request).await.unwrap();
+        let boot = Boot::File(AbsPath::new(hook).unwrap());
+        Scripted::new(self.lab.node.clone(), channel).with_boot(boot)
     }
 
     pub async fn change(&self, number: u64) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gitsync::model::{AbsPath, Content, Digest, FailureKind, Replaced, Timestamp, Unit};
-use gitsync::transport::{ChangeUnit, Channel, Transport, TransportError, Unlock};
+use gitsync::transport::{ChangeUnit, Channel, Prepare, Transport, TransportError, Unlock};
 
 use crate::case::{
     Case, Tree, boots, fleet_file, hook, in_all_shells, lapse, leftovers, stopped, version,
@@ -118,6 +118,73 @@ fn a_change_that_ends_anywhere_is_finished_or_undone() {
                 case.stands(&case.before, context).await;
             },
         )
+        .await;
+    });
+}
+
+#[test]
+fn a_prepare_that_ends_anywhere_touches_nothing_and_bars_nobody() {
+    in_all_shells(async |shell| {
+        let mut case = Case::start(shell).await;
+        case.number += 1;
+        let number = case.number;
+        let request = case.lab.prepare_request(number, &case.units());
+        let request = Prepare { dead_man: None, ..request };
+        let node = case.booting(case.lab.killed_at(0));
+        let (done, photos) = album(&case.lab, shell, node.prepare(&request)).await;
+        done.unwrap();
+        let photos = some(photos, &case.lab, shell);
+        from_each(
+            &mut case,
+            &photos,
+            &[Again, PutBack, Boot, Other],
+            async |case, way, context| {
+                // Whatever was begun, nothing that runs was touched.
+                assert_eq!(case.lab.tree(), case.before, "{context}");
+                match way {
+                    Other => {
+                        case.next_rollout().await;
+                        return case.stands(&case.after, context).await;
+                    }
+                    Again => {
+                        case.prepared(request.clone()).await;
+                        case.change(number).await;
+                        case.put_back(number).await;
+                    }
+                    // The hook may be there or not yet.
+                    Boot => boots(&case.lab),
+                    _ => {}
+                }
+                case.lab.abandon(number, None).await;
+                case.stands(&case.before, context).await;
+                let record = case.lab.report().await.record;
+                assert_eq!((record.holder, record.fence), (None, number), "{context}");
+            },
+        )
+        .await;
+    });
+}
+
+#[test]
+fn a_put_back_that_ends_anywhere_is_finished_by_whoever_comes_next() {
+    in_all_shells(async |shell| {
+        let mut case = Case::start(shell).await;
+        let number = case.prepare().await;
+        case.change(number).await;
+        let request = asks(number, Some(&case.new), Some(&case.old), None);
+        let photos = verb(&case, shell, "put-back", &request).await;
+        from_each(&mut case, &photos, &[Again, Boot, Lapse, Other], async |case, way, context| {
+            match way {
+                Again => case.put_back(number).await,
+                Boot => case.booted(),
+                Lapse => case.lapsed(number),
+                _ => {
+                    case.next_rollout().await;
+                    return case.stands(&case.after, context).await;
+                }
+            }
+            case.stands(&case.before, context).await;
+        })
         .await;
     });
 }
