@@ -131,3 +131,22 @@ fn faults_hit_the_call_they_name_and_leave_what_they_say() {
     assert_eq!(half(FaultKind::Hang), (lost, old.clone(), old.clone()));
     assert_eq!(half(FaultKind::Gone { until: None }), (lost, old.clone(), old));
 }
+
+#[test]
+fn a_put_back_that_breaks_off_leaves_nothing_of_a_unit_that_was_put_back_already() {
+    let (mut world, node, id) = ready();
+    let new_here = ChangeUnit { from: None, ..change(1, &unit("vps1/service.web")) };
+    world.change(&change(1, &id)).unwrap();
+    world.change(&new_here).unwrap();
+    world.put_back(&new_here).unwrap();
+    world.fault(Fault {
+        node: node.clone(),
+        verb: Verb::PutBack,
+        call: 2,
+        kind: FaultKind::Halfway,
+    });
+    assert_eq!(kind(world.put_back(&new_here)), FailureKind::Transport);
+    assert_eq!(world.unit(&new_here.id), None);
+    world.reboot(&node);
+    assert_eq!((world.unit(&new_here.id), runs(&world, &id)), (None, Some(old(&id))));
+}

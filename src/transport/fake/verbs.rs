@@ -154,6 +154,17 @@ impl World {
         Ok(())
     }
 
+    /// One that was put back already, or never changed, has no files to put back.
+    pub(super) fn half_put_back(&mut self, request: &ChangeUnit) {
+        let held = self.held(&request.id.node, &request.fence).is_ok();
+        let node = self.node_mut(&request.id.node);
+        let changes = node.marker.iter().flat_map(|marker| &marker.changes);
+        let changed = changes.map(|(unit, ..)| unit).any(|unit| *unit == request.id);
+        if held && changed {
+            node.install(&request.id, request.from.as_ref());
+        }
+    }
+
     pub(super) fn brought_up(
         &mut self,
         id: &UnitId,

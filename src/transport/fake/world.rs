@@ -205,11 +205,7 @@ impl World {
 
     /// Puts a unit back.
     pub fn put_back(&mut self, request: &ChangeUnit) -> Result<(), TransportError> {
-        let half = |world: &mut Self| {
-            if world.held(&request.id.node, &request.fence).is_ok() {
-                world.node_mut(&request.id.node).install(&request.id, request.from.as_ref());
-            }
-        };
+        let half = |world: &mut Self| world.half_put_back(request);
         self.call(&request.id.node, Verb::PutBack, |world| world.went_back(request), half)
     }
 
