@@ -104,8 +104,8 @@ fn the_daemon_tells_once_of_a_commit_that_is_not_signed_and_keeps_the_fleet_as_i
     }
 }
 
-/// A rollout of Ada's commit is left in the middle, then only Mallory may sign, whose commit is on top.
-fn left_by_one_who_may_no_longer_sign(signed: &Signed) {
+/// A rollout of Ada's commit is left in the middle.
+fn left(signed: &Signed) {
     let lab = &signed.lab;
     signed.start(&["apply", "--yes"]).end().exits(0);
     lab.slow_web("web 2", "1s");
@@ -115,6 +115,12 @@ fn left_by_one_who_may_no_longer_sign(signed: &Signed) {
     let mut dying = signed.start(&["apply", "--yes"]);
     dying.hears("n2/service.api: switched");
     dying.kill();
+}
+
+/// The same, then only Mallory may sign, whose commit is on top.
+fn left_by_one_who_may_no_longer_sign(signed: &Signed) {
+    left(signed);
+    let lab = &signed.lab;
     let mallory = std::fs::read_to_string(signed.keys.path("mallory.pub")).unwrap();
     signed.allow(&format!("mallory@example.net {mallory}"));
     lab.api("api 3");
@@ -145,6 +151,24 @@ fn the_daemon_puts_back_what_was_left_by_one_who_may_no_longer_sign_and_goes_on(
     daemon.hears("rolled_back");
     daemon.hears("converged");
     lab.runs("web 2", "api 3", "welcome");
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
+fn the_daemon_takes_up_what_was_left_also_when_its_first_look_failed() {
+    let Some(signed) = Signed::new() else { return };
+    left(&signed);
+    let lab = &signed.lab;
+    let lines = std::fs::read(signed.keys.path("allowed")).unwrap();
+    std::fs::remove_file(signed.keys.path("allowed")).unwrap();
+    let url = format!("file://{}", lab.bare().display());
+    let mut daemon = signed.start(&["run", &url, "--interval", "1s"]);
+    daemon.hears("signatures are required, but the keys in");
+    std::fs::write(signed.keys.path("allowed"), lines).unwrap();
+    daemon.hears("goes on");
+    daemon.hears("converged");
+    lab.runs("web 2", "api 2", "welcome");
     daemon.signal("TERM");
     daemon.end().exits(0);
 }
