@@ -78,6 +78,24 @@ fn requests_without_an_outcome_are_not_flawless() {
 }
 
 #[test]
+fn a_reload_excuses_one_dropped_connection_and_nothing_else() {
+    let with = |reason: &str, took: u64, times: u64| {
+        let outcome = Outcome::Failed { reason: format!("waiting for the answer: {reason}") };
+        let failure = |at| Answer { outcome: outcome.clone(), ..failed(at, took) };
+        let mut answers = vec![answered(0, "1", "a")];
+        answers.extend((1..=times).map(failure));
+        let seen = seen(answers);
+        std::panic::catch_unwind(|| seen.assert_flawless_over_reloads(1)).is_ok()
+    };
+    let (closed, reset) =
+        ("connection closed before message completed", "Connection reset by peer (os error 104)");
+    assert!(with(closed, 13, 0) && with(closed, 13, 1) && with(reset, 1, 1));
+    assert!(!with(closed, 13, 2), "two for one reload");
+    assert!(!with(closed, 5000, 1), "it was waited for");
+    assert!(!with("Connection refused (os error 111)", 1, 1), "nobody listened");
+}
+
+#[test]
 fn every_answer_is_saved_as_a_line_of_json() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/traffic.jsonl");
