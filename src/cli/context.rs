@@ -13,11 +13,11 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::{Asked, Nodes, pinned, within};
 use crate::journal::Journal;
 use crate::limits;
-use crate::model::{Fleet, Node, Release, Snapshot, Warning};
+use crate::model::{Commit, Fleet, Node, Release, Snapshot, Warning};
 use crate::render;
 use crate::report::diagnostics;
 use crate::settings::{Flags, History, Settings};
-use crate::source::{self, Distrust};
+use crate::source::{self, Distrust, SourceError};
 use crate::transport::{ControlDirectory, SshOptions, connect};
 
 use super::output::colour;
@@ -180,15 +180,25 @@ pub fn distrust(
     snapshot: &Snapshot,
     settings: &Settings,
 ) -> Result<Option<Distrust>, Problem> {
-    let Some(signatures) = &settings.signatures else { return Ok(None) };
-    let unsigned = |message: &str| Distrust { code: "unsigned", message: message.to_owned() };
+    let Some(_) = &settings.signatures else { return Ok(None) };
+    let nobodys = |message: &str| Distrust { code: "unsigned", message: message.to_owned() };
     Ok(match &snapshot.commit {
-        None => Some(unsigned("signatures are required, and the files are of no commit")),
-        Some(_) if snapshot.dirty => Some(unsigned(
+        None => Some(nobodys("signatures are required, and the files are of no commit")),
+        Some(_) if snapshot.dirty => Some(nobodys(
             "signatures are required, and the files differ from HEAD: nobody signed them",
         )),
-        Some(commit) => source::distrust(path, &commit.id, signatures, clock().now())?,
+        Some(commit) => unsigned(path, commit, settings)?,
     })
+}
+
+/// Why a commit is not trusted by who may sign now, when the settings require signatures.
+pub fn unsigned(
+    path: &Path,
+    commit: &Commit,
+    settings: &Settings,
+) -> Result<Option<Distrust>, SourceError> {
+    let Some(signatures) = &settings.signatures else { return Ok(None) };
+    source::distrust(path, &commit.id, signatures, clock().now())
 }
 
 /// Looks up how the wanted commit lies to the last good one, and spares the unit that the controller runs in.

@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::engine::{Conductor, resumable};
 use crate::journal::RolloutRecord;
 use crate::settings::Settings;
-use crate::source::{self, Distrust, SourceError};
 
 use super::apply;
 use super::context::{self, Format, Global, Wanted};
@@ -30,11 +29,14 @@ pub async fn left_over(
         }
         let id = record.id.clone();
         let own = own(global, path, &record);
-        let distrust = trusted(settings, path, &record);
+        let distrust = match &record.plan.commit {
+            Some(commit) => context::unsigned(path, commit, settings),
+            None => Ok(None),
+        };
         let both = own.as_ref().map(|own| (&own.fleet, &own.release));
         let found = resumable(&record, both, settings.limits.as_ref(), distrust);
         let nodes = context::nodes(found.fleet.unwrap_or(&wanted.fleet), settings)?;
-        let (mut rollout, work) = conductor.resume(record, found.own, nodes).await?;
+        let (mut rollout, work) = conductor.resume(record, found, nodes).await?;
         let mut stop = signals::for_rollout()?;
         let mut progress = output::progress(global, format);
         let mut listen = |event: &crate::event::Event| progress.tell(event);
@@ -54,18 +56,4 @@ fn own(global: &Global, path: &Path, record: &RolloutRecord) -> Option<Wanted> {
     let commit = record.plan.commit.as_ref().filter(|_| !record.plan.dirty)?;
     let snapshot = context::at_revision(path, &commit.id).ok()?;
     global.wanted(&snapshot).ok()
-}
-
-/// Why the rollout's own commit is not trusted by who may sign now.
-fn trusted(
-    settings: &Settings,
-    path: &Path,
-    record: &RolloutRecord,
-) -> Result<Option<Distrust>, SourceError> {
-    match (&settings.signatures, &record.plan.commit) {
-        (Some(signatures), Some(commit)) => {
-            source::distrust(path, &commit.id, signatures, context::clock().now())
-        }
-        _ => Ok(None),
-    }
 }

@@ -19,10 +19,10 @@ use super::news::News;
 /// What a rollout that was left goes on with.
 #[derive(Debug)]
 pub struct Resumable<'a> {
-    /// The fleet whose nodes are asked; none when the rollout's own can't be had or is not the pinned one.
+    /// The fleet whose nodes and gateways are asked; none when the rollout's own can't be had or is not the pinned one.
     pub fleet: Option<&'a Fleet>,
-    /// Whose contents are brought, or why the rollout is put back unless it was decided.
-    pub own: Result<(&'a Fleet, Release), String>,
+    /// What is brought, or why the rollout is put back unless it was decided.
+    pub release: Result<&'a Release, String>,
 }
 
 /// Judges what a rollout's own commit says, by the limits and signers of now: they may be stricter than then.
@@ -30,34 +30,34 @@ pub struct Resumable<'a> {
 /// A rollback is not judged by its signature: it goes to what nodes keep, as an operator said.
 pub fn resumable<'a>(
     record: &RolloutRecord,
-    own: Option<(&'a Fleet, &Release)>,
+    own: Option<(&'a Fleet, &'a Release)>,
     limits: Option<&Limits>,
     distrust: Result<Option<Distrust>, SourceError>,
 ) -> Resumable<'a> {
-    let put_back = |fleet, why: String| Resumable { fleet, own: Err(format!("its commit {why}")) };
-    let beyond = || "is beyond the limits of this controller".to_owned();
+    let put_back =
+        |fleet, why: &str| Resumable { fleet, release: Err(format!("its commit {why}")) };
+    let beyond = "is beyond the limits of this controller";
     let Some((fleet, release)) = own else {
-        return put_back(None, "can't be read any more".to_owned());
+        return put_back(None, "can't be read any more");
     };
     if pinned(fleet, limits).is_err() {
-        return put_back(None, beyond());
+        return put_back(None, beyond);
     }
     if within(fleet, release, limits, &BTreeMap::new()).is_err() {
-        return put_back(Some(fleet), beyond());
+        return put_back(Some(fleet), beyond);
     }
-    let untrusted = |why: &str| format!("is not trusted any more: {why}");
-    match distrust {
-        Ok(Some(distrust)) if record.kind != Kind::Rollback => {
-            put_back(Some(fleet), untrusted(&distrust.message))
-        }
-        Err(error) if record.kind != Kind::Rollback => {
-            put_back(Some(fleet), untrusted(&error.to_string()))
-        }
-        _ if release.digest() != record.plan.release => {
-            put_back(Some(fleet), "is rendered to something else by now".to_owned())
-        }
-        _ => Resumable { fleet: Some(fleet), own: Ok((fleet, release.clone())) },
+    let untrusted = match distrust {
+        _ if record.kind == Kind::Rollback => None,
+        Ok(distrust) => distrust.map(|distrust| distrust.message),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = untrusted {
+        return put_back(Some(fleet), &format!("is not trusted any more: {why}"));
     }
+    if release.digest() != record.plan.release {
+        return put_back(Some(fleet), "is rendered to something else by now");
+    }
+    Resumable { fleet: Some(fleet), release: Ok(release) }
 }
 
 impl Daemon {
@@ -78,7 +78,7 @@ impl Daemon {
             };
             let own = wanted.as_ref().map(|(fleet, release)| (fleet, release));
             let found = resumable(&record, own, self.limits.as_ref(), distrust);
-            if let Err(why) = &found.own {
+            if let Err(why) = &found.release {
                 tell(News::Broken(format!("rollout {}: {why}", record.id)));
             }
             let known = now.filter(|now| now.name == record.plan.fleet);
@@ -86,7 +86,7 @@ impl Daemon {
                 continue;
             };
             let conductor = self.conductor();
-            let (mut rollout, work) = conductor.resume(record, found.own, nodes).await?;
+            let (mut rollout, work) = conductor.resume(record, found, nodes).await?;
             let mut listen = |event: &Event| tell(News::Rollout(event.clone()));
             let driven = conductor.conduct(&mut rollout, &work, true, stop, &mut listen).await?;
             if driven == Driven::Left {

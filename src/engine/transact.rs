@@ -16,6 +16,7 @@ use crate::rollout::Rollout;
 use super::asked::{Asked, TAKEN_BACK, UNSETTLED};
 use super::drive::{DriveError, Driven, Stop, drive, replay};
 use super::execute::Work;
+use super::left::Resumable;
 use super::nodes::Nodes;
 use super::past;
 
@@ -148,27 +149,26 @@ impl Conductor<'_> {
     pub async fn resume(
         &self,
         record: RolloutRecord,
-        own: Result<(&Fleet, Release), String>,
+        found: Resumable<'_>,
         nodes: Nodes,
     ) -> Result<(Rollout, Work), DriveError> {
         let fresh = Rollout::new(record.id.clone(), record.plan.clone(), record.started);
         let mut rollout = replay(fresh, record.outcomes)?;
-        if let Err(why) = &own
+        if let Err(why) = &found.release
             && rollout.ending().is_none()
         {
             let outcome = Rollout::cancelled(self.clock.now(), why);
             self.journal.outcome(&record.id, &outcome).await?;
             rollout.record(outcome)?;
         }
-        let own = own.ok();
-        let routes = own.as_ref().map(|(fleet, _)| probe::routes(fleet)).unwrap_or_default();
+        let routes = found.fleet.map(probe::routes).unwrap_or_default();
         let work = Work {
             fences: record.fences,
             nonce: record.nonce,
             holder: record.holder,
             present: BTreeMap::new(),
             rollout: record.id,
-            release: own.map(|(_, release)| release).unwrap_or_default(),
+            release: found.release.ok().cloned().unwrap_or_default(),
             started: record.started,
             nodes,
             routes,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use gitsync::clock::Clock;
-use gitsync::engine::{Asked, Conductor, Driven, Nodes, Stop, Survey, Verdict, survey};
+use gitsync::engine::{Asked, Conductor, Driven, Nodes, Resumable, Stop, Survey, Verdict, survey};
 use gitsync::event::Event;
 use gitsync::journal::{Journal, JournalError, Kind};
 use gitsync::model::{FileState, Name, Observed, ProcessState, Release, UnitId};
@@ -146,13 +146,14 @@ impl Lab {
         let mut open = journal.open_rollouts().await.unwrap();
         assert!(open.len() < 2, "one rollout at a time");
         let record = open.pop()?;
-        let own = match whole {
-            true => Ok((&wanted.fleet, wanted.release.clone())),
+        let release = match whole {
+            true => Ok(&wanted.release),
             false => Err("its commit can't be read any more".to_owned()),
         };
+        let found = Resumable { fleet: Some(&wanted.fleet), release };
         let nodes = self.nodes(wanted, kill);
         let work = async {
-            let (mut rollout, work) = conductor.resume(record, own, nodes).await.unwrap();
+            let (mut rollout, work) = conductor.resume(record, found, nodes).await.unwrap();
             let listen = &mut |_: &Event| {};
             conductor.conduct(&mut rollout, &work, true, &mut stop, listen).await.unwrap()
         };
