@@ -11,8 +11,8 @@ const FLOORS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["engine"],
-    &["source", "secrets", "transport", "probe", "journal", "settings", "clock", "report"],
-    &["limits"],
+    &["source", "secrets", "transport", "probe", "journal", "settings", "clock", "report", "notify"],
+    &["limits", "import"],
     &["check", "render", "plan", "rollout"],
     &["event", "diagnostic"],
     &["model"],
@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Rooms below the waterline: no I/O, no clock, no async, no order that changes from run to run.
 const PURE: &[&str] =
-    &["limits", "check", "render", "plan", "rollout", "event", "diagnostic", "model"];
+    &["limits", "import", "check", "render", "plan", "rollout", "event", "diagnostic", "model"];
 
 /// Imports inside one floor that are meant.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
