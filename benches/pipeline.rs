@@ -147,7 +147,7 @@ fn planned(bencher: Bencher, nodes: usize, from: &str, to: &str) {
 fn known((blob, content): (String, &Content)) -> Option<(String, Vec<u8>)> {
     match content {
         Content::Bytes(bytes) => Some((blob, bytes.clone())),
-        Content::OnNode(_) => None,
+        Content::OnNode(_) | Content::Sealed(_) => None,
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do.
     pub hints: Vec<String>,
+    /// Whether the lines of its places may not be shown: a secret may stand there.
+    #[serde(skip)]
+    pub hidden: bool,
 }
 
 impl Diagnostic {
@@ -69,7 +72,7 @@ impl Diagnostic {
 
     fn new(code: Code, severity: Severity, message: String, place: Place) -> Self {
         let labels = vec![Label { place, message: String::new() }];
-        Self { code, severity, message, labels, hints: Vec::new() }
+        Self { code, severity, message, labels, hints: Vec::new(), hidden: false }
     }
 
     /// Says something about the first place, beside the carets.
@@ -92,6 +95,13 @@ impl Diagnostic {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Gives its places without the text that stands there.
+    #[must_use]
+    pub fn without_excerpt(mut self) -> Self {
+        self.hidden = true;
         self
     }
 

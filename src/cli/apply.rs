@@ -72,7 +72,9 @@ impl Apply {
         let mut waiting = Waiting::new(self.lock_wait, global.quiet);
         let journal = waiting.journal(&settings).await?;
         let clock = context::clock();
-        let conductor = Conductor { journal: &journal, clock: &clock, holder: context::holder() };
+        let (holder, vault) = (context::holder(), context::vault(&settings));
+        let conductor =
+            Conductor { journal: &journal, clock: &clock, holder, vault: vault.as_ref() };
         super::resume::left_over(global, &settings, &conductor, &self.path, &wanted, self.format)
             .await?;
         let mut survey = self.survey(&wanted, &settings, &journal).await?;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::check::{self, Checked};
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Asked, Nodes, pinned, within};
+use crate::engine::{Asked, NoVault, Nodes, Vault, pinned, within};
 use crate::journal::Journal;
 use crate::limits;
 use crate::model::{Commit, Fleet, Node, Release, Snapshot, Warning};
@@ -147,6 +147,11 @@ pub fn nodes(fleet: &Fleet, settings: &Settings) -> Result<Nodes, Problem> {
     let options = ssh_options(settings)?;
     let way = |node: &Node| connect(node, &fleet.nodes, &options);
     Ok(Nodes::new(fleet.nodes.values(), settings.parallel, way)?)
+}
+
+/// What opens the fleet's secrets.
+pub fn vault(_settings: &Settings) -> Arc<dyn Vault> {
+    Arc::new(NoVault)
 }
 
 /// Asks nodes that good releases had and the wanted one no longer has, as far as their commits can be read.

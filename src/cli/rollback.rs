@@ -60,7 +60,9 @@ impl Rollback {
             .map_err(|refusal| Problem::from_refusal(&refusal))?;
         let journal = global.journal(&look.settings).await?;
         let clock = context::clock();
-        let conductor = Conductor { journal: &journal, clock: &clock, holder: context::holder() };
+        let (holder, vault) = (context::holder(), context::vault(&look.settings));
+        let conductor =
+            Conductor { journal: &journal, clock: &clock, holder, vault: vault.as_ref() };
         let left = left(&goods, &look.observed, &target.release);
         let mut asked = Asked::ask(&look.wanted.fleet.name, look.nodes).await;
         asked.let_go(&journal).await?;

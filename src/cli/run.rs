@@ -102,6 +102,7 @@ pub async fn daemon(settings: &Settings, global: &Global) -> Result<Daemon, Prob
         controller: settings.controller.clone(),
         signatures: settings.signatures.clone(),
         limits: settings.limits.clone(),
+        vault: context::vault(settings),
     })
 }
 

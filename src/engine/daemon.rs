@@ -25,6 +25,8 @@ use super::gate::{gate, within};
 use super::news::News;
 use super::nodes::Nodes;
 use super::patience::Patience;
+use super::redact::WITHHELD;
+use super::sealed::{Vault, has_secrets};
 use super::transact::{Conductor, survey};
 use super::upkeep::Upkeep;
 
@@ -63,6 +65,8 @@ pub struct Daemon {
     pub signatures: Option<Signatures>,
     /// What no commit may go beyond.
     pub limits: Option<Limits>,
+    /// What opens the fleet's secrets.
+    pub vault: Arc<dyn Vault>,
 }
 
 /// Why the daemon can't go on at all.
@@ -224,6 +228,9 @@ impl Daemon {
         for (unit, done) in nodes.bring_up(&fleet.name, &due).await {
             tell(match done {
                 Ok(()) => News::Started(unit),
+                Err(_) if has_secrets(&observed, &unit) => {
+                    News::NotStarted(unit, WITHHELD.to_owned())
+                }
                 Err(error) => News::NotStarted(unit, error.to_string()),
             });
         }
@@ -277,7 +284,12 @@ impl Daemon {
     }
 
     pub(super) fn conductor(&self) -> Conductor<'_> {
-        Conductor { journal: &self.journal, clock: &self.clock, holder: self.holder.clone() }
+        Conductor {
+            journal: &self.journal,
+            clock: &self.clock,
+            holder: self.holder.clone(),
+            vault: self.vault.as_ref(),
+        }
     }
 
     async fn move_to(
@@ -317,7 +329,14 @@ impl Daemon {
         }
         tell(News::Planned(Box::new(survey.plan.clone())));
         let conductor = self.conductor();
-        let (mut rollout, work) = conductor.begin(survey, Kind::Daemon).await?;
+        let (mut rollout, work) = match conductor.begin(survey, Kind::Daemon).await {
+            // The key may be there at the next look.
+            Err(DriveError::Sealed(why)) => {
+                tell(News::Broken(format!("the secrets can't be opened: {why}")));
+                return Ok(Next::Again);
+            }
+            begun => begun?,
+        };
         let mut listen = |event: &Event| tell(News::Rollout(event.clone()));
         let driven = conductor.conduct(&mut rollout, &work, false, stop, &mut listen).await?;
         let left = rollout.nodes().any(|(_, progress)| progress == NodeProgress::Left);

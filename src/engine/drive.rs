@@ -55,6 +55,9 @@ pub enum DriveError {
     /// The journal can't be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The secrets of changed units can't be opened; nothing was begun.
+    #[error("the secrets of this rollout can't be opened: {0}")]
+    Sealed(String),
     /// The rollout refused an outcome: a defect, told rather than hidden.
     #[error("the rollout refused an outcome: {0}")]
     Illegal(#[from] IllegalMove),

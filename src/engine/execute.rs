@@ -16,6 +16,7 @@ use crate::transport::{
 };
 
 use super::nodes::Nodes;
+use super::sealed::Secrets;
 
 /// How long a node may take for one switch, activation or put-back beyond the unit's own grace.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(180);
@@ -48,6 +49,8 @@ pub struct Work {
     pub takeover: bool,
     /// Nodes that an own rollout which is over still holds: it could not tell them.
     pub released: BTreeSet<Name>,
+    /// What is known of the secrets of changed units.
+    pub secrets: Secrets,
 }
 
 /// How a rollout that did not converge ended, for the nodes' records.
@@ -75,6 +78,18 @@ pub struct Known {
 impl Work {
     /// Does one effect and says what came of it. Idempotent, as every verb is.
     pub async fn execute(&self, effect: &Effect, known: &Known) -> OutcomeResult {
+        let result = self.verb(effect, known).await;
+        let result = self.secrets.redactor.outcome(result, effect.unit());
+        match &result {
+            OutcomeResult::Failed(failure) => {
+                tracing::debug!(rollout = self.rollout, ?effect, why = failure.message, "failed");
+            }
+            _ => tracing::debug!(rollout = self.rollout, ?effect, "done"),
+        }
+        result
+    }
+
+    async fn verb(&self, effect: &Effect, known: &Known) -> OutcomeResult {
         let done = match effect {
             Effect::Prepare { node } => self.prepare(node).await,
             Effect::Change { unit } | Effect::Stop { unit } | Effect::PutBack { unit } => {
@@ -91,14 +106,8 @@ impl Work {
             Effect::Wait { .. } | Effect::Retry { .. } | Effect::Operator => Ok(()),
         };
         match done {
-            Ok(()) => {
-                tracing::debug!(rollout = self.rollout, ?effect, "done");
-                OutcomeResult::Done
-            }
-            Err(failure) => {
-                tracing::debug!(rollout = self.rollout, ?effect, why = failure.message, "failed");
-                OutcomeResult::Failed(failure)
-            }
+            Ok(()) => OutcomeResult::Done,
+            Err(failure) => OutcomeResult::Failed(failure),
         }
     }
 
@@ -141,6 +150,7 @@ impl Work {
             takeover: self.takeover || self.released.contains(node),
             units,
             present: self.present.get(node).cloned().unwrap_or_default(),
+            opened: self.secrets.opened.clone(),
         };
         self.transport(node)?.prepare(&request).await.map_err(TransportError::into_failure)
     }

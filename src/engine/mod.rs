@@ -12,6 +12,8 @@ mod news;
 mod nodes;
 mod past;
 mod patience;
+mod redact;
+mod sealed;
 mod transact;
 mod trust;
 mod upkeep;
@@ -25,6 +27,8 @@ pub use goods::{Kept, KeptError, contents, kept, rebuild};
 pub use left::{Resumable, resumable};
 pub use news::News;
 pub use nodes::Nodes;
+pub use redact::Redactor;
+pub use sealed::{NoVault, Secrets, Values, Vault};
 pub use transact::{Conductor, Survey, survey};
 
 pub use crate::model::Verdict;

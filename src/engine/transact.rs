@@ -19,6 +19,7 @@ use super::execute::Work;
 use super::left::Resumable;
 use super::nodes::Nodes;
 use super::past;
+use super::sealed::{Secrets, Vault};
 
 /// What is wanted, what is there, and the way from one to the other.
 pub struct Survey {
@@ -112,12 +113,15 @@ pub struct Conductor<'a> {
     pub clock: &'a Clock,
     /// Who, in words: `user@host`.
     pub holder: String,
+    /// What opens the fleet's secrets.
+    pub vault: &'a dyn Vault,
 }
 
 impl Conductor<'_> {
     /// Begins a rollout of a plan: journalled whole before the first effect.
     pub async fn begin(&self, survey: Survey, kind: Kind) -> Result<(Rollout, Work), DriveError> {
         let Survey { release, observed, nodes, routes, plan, released } = survey;
+        let secrets = Secrets::open(&plan, &release, self.vault).map_err(DriveError::Sealed)?;
         let started = self.clock.now();
         let fences = next_fences(&plan, &observed);
         let highest = fences.values().max().copied().unwrap_or_default();
@@ -135,6 +139,7 @@ impl Conductor<'_> {
             left: None,
             takeover: false,
             released,
+            secrets,
             plan,
         };
         self.journal.begin(&new_rollout(&work, kind)).await?;
@@ -152,6 +157,7 @@ impl Conductor<'_> {
         found: Resumable<'_>,
         nodes: Nodes,
     ) -> Result<(Rollout, Work), DriveError> {
+        let (found, secrets) = self.opened(&record, found);
         let fresh = Rollout::new(record.id.clone(), record.plan.clone(), record.started);
         let mut rollout = replay(fresh, record.outcomes)?;
         if let Err(why) = &found.release
@@ -175,9 +181,27 @@ impl Conductor<'_> {
             left: None,
             takeover: false,
             released: BTreeSet::new(),
+            secrets,
             plan: record.plan,
         };
         Ok((rollout, work))
+    }
+
+    /// What a left rollout goes on with, and its secrets; one whose secrets can't be opened any more can't go on.
+    fn opened<'r>(
+        &self,
+        record: &RolloutRecord,
+        mut found: Resumable<'r>,
+    ) -> (Resumable<'r>, Secrets) {
+        let opened = match &found.release {
+            Ok(release) => Secrets::open(&record.plan, release, self.vault),
+            Err(why) => Err(why.clone()),
+        };
+        let secrets = opened.unwrap_or_else(|why| {
+            found.release = Err(why);
+            Secrets::none(&record.plan)
+        });
+        (found, secrets)
     }
 
     /// Tells that the rollout begins (or goes on), then drives it to its verdict.

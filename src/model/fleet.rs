@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bundle, Commit, Gateway, Instance, Name, Node, Sync, duration};
+use super::{Bundle, Commit, Gateway, Instance, Name, Node, SecretFile, Sync, duration};
 
 /// A checked snapshot. Every reference in it is known to resolve.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Fleet {
     pub bundles: Vec<Bundle>,
     /// Files that units deliver, by path in the repository.
     pub files: BTreeMap<String, RepoFile>,
+    /// Encrypted files by name.
+    pub secrets: BTreeMap<Name, SecretFile>,
     /// Overrides of built-in templates, by their names (`Caddyfile.tera`).
     pub templates: BTreeMap<String, String>,
     /// Where it comes from.

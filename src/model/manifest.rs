@@ -25,6 +25,8 @@ struct Meta<'a> {
     host_service: Option<Cow<'a, str>>,
     validation: Validation,
     node_env: Cow<'a, BTreeMap<String, AbsPath>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    sealed_env: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     health: Cow<'a, Health>,
     depends_on: Cow<'a, BTreeSet<UnitId>>,
     claims: Cow<'a, Claims>,
@@ -49,20 +51,23 @@ struct MetaArtifact<'a> {
 struct Blobs<'a> {
     files: Vec<Cow<'a, str>>,
     commands: Vec<Cow<'a, str>>,
+    env: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
 impl<'a> Blobs<'a> {
     fn of(unit: &'a Unit) -> Self {
         let files = unit.artifacts.iter().map(|file| blob(&file.content));
         let commands = unit.commands.iter().map(|command| blob(&command.content));
-        Self { files: files.collect(), commands: commands.collect() }
+        let env = unit.sealed_env.iter();
+        let env = env.map(|(key, content)| (Cow::Borrowed(key.as_str()), blob(content)));
+        Self { files: files.collect(), commands: commands.collect(), env: env.collect() }
     }
 }
 
 fn blob(content: &Content) -> Cow<'_, str> {
     match content {
         Content::OnNode(name) => Cow::Borrowed(name),
-        Content::Bytes(_) => Cow::Owned(content.blob()),
+        Content::Bytes(_) | Content::Sealed(_) => Cow::Owned(content.blob()),
     }
 }
 
@@ -83,6 +88,9 @@ pub fn manifest_text(unit: &Unit) -> String {
     runtime_lines(unit, &mut line);
     for (key, path) in &unit.node_env {
         line("env", format_args!("{key} {path}"));
+    }
+    for (key, blob) in &blobs.env {
+        line("sealed", format_args!("{key} {blob}"));
     }
     if let Some(service) = &unit.host_service {
         line("host-service", format_args!("{service}"));
@@ -143,6 +151,7 @@ fn meta_json(unit: &Unit, blobs: Blobs<'_>) -> String {
         host_service: unit.host_service.as_deref().map(Cow::Borrowed),
         validation: unit.validation,
         node_env: Cow::Borrowed(&unit.node_env),
+        sealed_env: blobs.env,
         health: Cow::Borrowed(&unit.health),
         depends_on: Cow::Borrowed(&unit.depends_on),
         claims: Cow::Borrowed(&unit.claims),
@@ -186,6 +195,7 @@ pub fn unit_from_manifest(text: &str) -> Option<Unit> {
         host_service: meta.host_service.map(Cow::into_owned),
         validation: meta.validation,
         node_env: meta.node_env.into_owned(),
+        sealed_env: meta.sealed_env.into_iter().map(env_on_node).collect(),
         health: meta.health.into_owned(),
         depends_on: meta.depends_on.into_owned(),
         claims: meta.claims.into_owned(),
@@ -195,6 +205,10 @@ pub fn unit_from_manifest(text: &str) -> Option<Unit> {
         adopt: meta.adopt,
         about: meta.about.into_owned(),
     })
+}
+
+fn env_on_node((key, blob): (Cow<'_, str>, Cow<'_, str>)) -> (String, Content) {
+    (key.into_owned(), Content::OnNode(blob.into_owned()))
 }
 
 fn artifact_on_node(meta: MetaArtifact<'_>) -> Artifact {
@@ -236,6 +250,7 @@ mod tests {
             host_service: None,
             validation: Validation::Staged,
             node_env: [("TOKEN".to_owned(), path("/etc/token"))].into(),
+            sealed_env: BTreeMap::new(),
             health: Health {
                 checks: vec![Check::Running],
                 interval: second,

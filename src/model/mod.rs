@@ -14,6 +14,7 @@ mod observed;
 mod path;
 mod plan;
 mod release;
+mod secret;
 mod service;
 mod snapshot;
 mod sync;
@@ -43,8 +44,9 @@ pub use plan::{
 };
 pub use release::{
     Artifact, Claims, Command, ComposeService, Content, Digest, Membership, Moment, PortClaim,
-    Release, Rollback, Runtime, Unit, Validation, sha256_hex, split_env,
+    Release, Rollback, Runtime, SplitEnv, Unit, Validation, sha256_hex,
 };
+pub use secret::{Part, Sealed, SecretFile, SecretRef, SecretRefError, is_sealed};
 pub use service::{
     BindAddress, Brought, BroughtService, CommandLine, Container, ContainerCheck,
     ContainerCheckTest, Delivered, EnvValue, Form, Instance, Logging, Mount, MountSource, Moves,

@@ -189,7 +189,7 @@ pub struct FileReport {
 pub enum FileState {
     /// A file.
     Present {
-        /// SHA-256 of its content.
+        /// SHA-256 of its content; of one with secrets in it the blob's name, or `changed`.
         hash: String,
         /// Permission bits.
         mode: u32,

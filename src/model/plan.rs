@@ -118,6 +118,9 @@ pub struct Step {
     pub adopt: bool,
     /// Units that this one needs, as far as they change too.
     pub depends_on: Vec<UnitId>,
+    /// Contents with secrets that its old or its new version has, by names that tell nothing of them.
+    #[serde(default)]
+    pub sealed: BTreeSet<String>,
 }
 
 /// A removed unit that makes room for another.

@@ -8,15 +8,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{AbsPath, BindAddress, Commit, EnvValue, Health, Name, Protocol, UnitId};
+use super::{
+    AbsPath, BindAddress, Commit, EnvValue, Health, Name, Protocol, Sealed, SecretRef, UnitId,
+};
 
 /// SHA-256 in lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     #[cfg(test)]
     hashed::note(bytes.len());
-    let digits = Sha256::digest(bytes).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes in lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let hex = |digit: u8| char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-    let mut text = String::with_capacity(64);
+    let mut text = String::with_capacity(2 * bytes.len());
     text.extend(digits.map(hex));
     text
 }
@@ -92,14 +99,17 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// A blob that the node holds, by its name there.
     OnNode(String),
+    /// Bytes with secrets in them, which only the controller opens, right before a node gets them.
+    Sealed(Sealed),
 }
 
 impl Content {
-    /// The name of the blob: the SHA-256 of the bytes.
+    /// The name of the blob: the SHA-256 of the bytes, or with secrets in them one that comes from their ciphertexts.
     pub fn blob(&self) -> String {
         match self {
             Self::Bytes(bytes) => sha256_hex(bytes),
             Self::OnNode(name) => name.clone(),
+            Self::Sealed(sealed) => sealed.blob(),
         }
     }
 }
@@ -302,6 +312,8 @@ pub struct Unit {
     pub validation: Validation,
     /// Environment variables whose values are files of the node.
     pub node_env: BTreeMap<String, AbsPath>,
+    /// Environment variables whose values are secrets.
+    pub sealed_env: BTreeMap<String, Content>,
     /// When it counts as healthy.
     pub health: Health,
     /// Units that must be good first, sorted.
@@ -337,7 +349,15 @@ impl Unit {
     pub fn contents(&self) -> BTreeMap<String, &Content> {
         let files = self.artifacts.iter().map(|artifact| &artifact.content);
         let commands = self.commands.iter().map(|command| &command.content);
-        files.chain(commands).map(|content| (content.blob(), content)).collect()
+        let env = self.sealed_env.values();
+        files.chain(commands).chain(env).map(|content| (content.blob(), content)).collect()
+    }
+
+    /// The names of the unit's contents that have secrets in them.
+    pub fn sealed(&self) -> BTreeSet<String> {
+        let files = self.artifacts.iter().filter(|artifact| artifact.sensitive);
+        let contents = files.map(|artifact| &artifact.content).chain(self.sealed_env.values());
+        contents.map(Content::blob).filter(|blob| super::is_sealed(blob)).collect()
     }
 }
 
@@ -350,6 +370,8 @@ pub struct Release {
     pub commit: Option<Commit>,
     /// Whether the files differed from the commit.
     pub dirty: bool,
+    /// The encrypted files that its contents refer to, by path in the repository.
+    pub secrets: BTreeMap<String, Vec<u8>>,
 }
 
 impl Release {
@@ -368,17 +390,29 @@ impl Release {
     }
 }
 
-/// The plain environment values and those that are files of the node, apart.
-pub fn split_env(
-    env: &BTreeMap<String, EnvValue>,
-) -> (BTreeMap<String, String>, BTreeMap<String, AbsPath>) {
-    let mut plain = BTreeMap::new();
-    let mut files = BTreeMap::new();
-    for (key, value) in env {
-        match value {
-            EnvValue::Plain(text) => drop(plain.insert(key.clone(), text.clone())),
-            EnvValue::NodeFile(path) => drop(files.insert(key.clone(), path.clone())),
+/// Environment values, apart by where they come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SplitEnv {
+    /// As written.
+    pub plain: BTreeMap<String, String>,
+    /// Files of the node.
+    pub files: BTreeMap<String, AbsPath>,
+    /// Secrets of the repository.
+    pub secrets: BTreeMap<String, SecretRef>,
+}
+
+impl SplitEnv {
+    /// Takes them apart.
+    pub fn of(env: &BTreeMap<String, EnvValue>) -> Self {
+        let mut split = Self::default();
+        for (key, value) in env {
+            let key = key.clone();
+            match value {
+                EnvValue::Plain(text) => drop(split.plain.insert(key, text.clone())),
+                EnvValue::NodeFile(path) => drop(split.files.insert(key, path.clone())),
+                EnvValue::Secret(reference) => drop(split.secrets.insert(key, reference.clone())),
+            }
         }
+        split
     }
-    (plain, files)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AbsPath, Health, Name, Rollback, UnitId, duration};
+use super::{AbsPath, Health, Name, Rollback, SecretRef, UnitId, duration};
 
 /// A service placed on a node for an environment, with all overrides applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -149,6 +149,8 @@ pub enum EnvValue {
     Plain(String),
     /// The content of a file that never leaves the node.
     NodeFile(AbsPath),
+    /// A secret of the repository.
+    Secret(SecretRef),
 }
 
 /// A mount into a container.
@@ -355,10 +357,14 @@ pub enum Publish {
 pub struct Delivered {
     /// Its path in the repository.
     pub path: String,
+    /// The value that is delivered, when the file is an encrypted one.
+    pub secret: Option<SecretRef>,
     /// Where it lands.
     pub destination: AbsPath,
     /// Permission bits, `0o644`.
     pub mode: u32,
+    /// Whether its author chose the permission bits.
+    pub mode_given: bool,
     /// `user:group`, or the script's own user.
     pub owner: Option<String>,
 }

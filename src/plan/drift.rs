@@ -182,9 +182,7 @@ pub(super) fn file_drift(file: &FileReport, manifest: &Unit) -> Option<DriftKind
         }
         FileState::Present { hash, mode, owner } => {
             let expected = artifact.blob();
-            // A keyed name says nothing about a plain hash.
-            let comparable = expected.starts_with('k') == hash.starts_with('k');
-            if comparable && expected != *hash {
+            if expected != *hash {
                 let sensitive = artifact.sensitive;
                 return Some(DriftKind::FileChanged { destination, expected, sensitive });
             }

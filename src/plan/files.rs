@@ -68,6 +68,7 @@ fn text<'a>(file: &'a Artifact, contents: &'a BTreeMap<String, Vec<u8>>) -> Opti
     let bytes = match &file.content {
         Content::Bytes(bytes) => bytes,
         Content::OnNode(blob) => contents.get(blob)?,
+        Content::Sealed(_) => return None,
     };
     std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }

@@ -1,9 +1,11 @@
 //! What people will notice: what restarts where, for how long, and who serves meanwhile.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{
-    Action, Content, FileChange, Moment, Notice, Runtime, Unit, UnitId, UnitKind, parse_duration,
+    AbsPath, Action, Content, FileChange, Moment, Notice, Runtime, Unit, UnitId, UnitKind,
+    parse_duration,
 };
 
 use super::changes::Change;
@@ -108,7 +110,7 @@ fn is_felt(old: &Unit, new: &Unit, files: &[FileChange]) -> bool {
     !files.is_empty()
         || commands
         || old.runtime != new.runtime
-        || old.node_env != new.node_env
+        || env(old) != env(new)
         || old.directory != new.directory
 }
 
@@ -120,9 +122,15 @@ fn reloads(old: &Unit, new: &Unit, files: &[FileChange]) -> bool {
     };
     let says = |unit: &Unit| unit.about.get("reload").is_some_and(|text| text != "no");
     let process = new.runtime == Runtime::Process && new.command(Moment::Reload).is_some();
-    let steady = old.runtime == new.runtime && old.node_env == new.node_env;
+    let steady = old.runtime == new.runtime && env(old) == env(new);
     let plain = !files.iter().any(|file| is_compose_file(new, file));
     !files.is_empty() && plain && steady && same(Moment::Start) && (process || says(new))
+}
+
+/// What a unit's environment holds that none of its files says, by what identifies it.
+fn env(unit: &Unit) -> (&BTreeMap<String, AbsPath>, BTreeMap<&String, String>) {
+    let sealed = unit.sealed_env.iter().map(|(key, content)| (key, content.blob()));
+    (&unit.node_env, sealed.collect())
 }
 
 /// Whether a changed file says how containers are made: they are made anew.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Action, BindAddress, Command, FileChange, FileChangeKind, Health, Moment, PortClaim, Reason,
-    Runtime, Unit, duration_text,
+    Action, BindAddress, Command, Content, FileChange, FileChangeKind, Health, Moment, PortClaim,
+    Reason, Runtime, Unit, duration_text,
 };
 
 use super::changes::Change;
@@ -160,14 +160,33 @@ fn health_words(old: &Health, new: &Health) -> Vec<String> {
 
 fn env_words(old: &Unit, new: &Unit) -> Vec<String> {
     let keys: BTreeSet<&String> = old.node_env.keys().chain(new.node_env.keys()).collect();
-    let differ = keys.into_iter().filter_map(|key| {
-        let (old, new) = (old.node_env.get(key), new.node_env.get(key));
-        match (old, new) {
-            (Some(old), Some(new)) if old != new => {
-                Some(format!("env {key} reads {new} instead of {old}"))
+    let mut words: Vec<String> = keys
+        .into_iter()
+        .filter_map(|key| {
+            let (old, new) = (old.node_env.get(key), new.node_env.get(key));
+            match (old, new) {
+                (Some(old), Some(new)) if old != new => {
+                    Some(format!("env {key} reads {new} instead of {old}"))
+                }
+                (None, Some(new)) => Some(format!("env {key} reads {new}")),
+                (Some(old), None) => Some(format!("env {key} no longer reads {old}")),
+                _ => None,
             }
-            (None, Some(new)) => Some(format!("env {key} reads {new}")),
-            (Some(old), None) => Some(format!("env {key} no longer reads {old}")),
+        })
+        .collect();
+    words.extend(secret_words(old, new));
+    words
+}
+
+/// Which secrets changed; never what they are.
+fn secret_words(old: &Unit, new: &Unit) -> Vec<String> {
+    let keys: BTreeSet<&String> = old.sealed_env.keys().chain(new.sealed_env.keys()).collect();
+    let differ = keys.into_iter().filter_map(|key| {
+        let blob = |unit: &Unit| unit.sealed_env.get(key).map(Content::blob);
+        match (blob(old), blob(new)) {
+            (Some(old), Some(new)) if old != new => Some(format!("env {key}: its secret changed")),
+            (None, Some(_)) => Some(format!("env {key} is a secret")),
+            (Some(_), None) => Some(format!("env {key} is no secret any more")),
             _ => None,
         }
     });

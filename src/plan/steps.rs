@@ -90,6 +90,7 @@ fn step(
         optional: facts.is_some_and(|facts| facts.optional),
         adopt: change.new.is_some_and(|unit| unit.adopt),
         depends_on: depends_on(changes, order, change),
+        sealed: change.old.into_iter().chain(change.new).flat_map(Unit::sealed).collect(),
     }
 }
 
@@ -129,7 +130,8 @@ fn way_back(change: &Change, replaced: &[&Change]) -> WayBack {
 fn is_whole(change: &Change) -> bool {
     let (Some(old), Some(report)) = (change.old, change.report) else { return false };
     let files = old.artifacts.iter().map(|file| &file.content);
-    let mut contents = files.chain(old.commands.iter().map(|command| &command.content));
+    let commands = old.commands.iter().map(|command| &command.content);
+    let mut contents = files.chain(commands).chain(old.sealed_env.values());
     contents.all(|content| holds(&report.blobs, content))
 }
 
@@ -147,6 +149,6 @@ fn can_start_again(change: &Change) -> bool {
 fn holds(blobs: &std::collections::BTreeSet<String>, content: &Content) -> bool {
     match content {
         Content::OnNode(name) => blobs.contains(name),
-        Content::Bytes(_) => blobs.contains(&content.blob()),
+        Content::Bytes(_) | Content::Sealed(_) => blobs.contains(&content.blob()),
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use tera::Context;
 
+use super::sealed::Asked;
 use super::{Problems, codes, delivered, shell, template};
 use crate::diagnostic::Diagnostic;
 use crate::model::{
@@ -54,8 +55,12 @@ fn fill(fleet: &Fleet, bundle: &Bundle, artifacts: &mut [Artifact]) -> Result<()
     }
     let mut problems = Vec::new();
     for (artifact, file) in artifacts.iter_mut().zip(&bundle.files) {
+        // A file that is one secret as a whole is no template.
+        if file.secret.is_some() {
+            continue;
+        }
         match filled(fleet, bundle, file, &context) {
-            Ok(text) => artifact.content = Content::Bytes(text.into_bytes()),
+            Ok(content) => seal(artifact, file, content),
             Err(problem) => problems.push(problem),
         }
     }
@@ -71,9 +76,22 @@ fn filled(
     bundle: &Bundle,
     file: &Delivered,
     context: &Context,
-) -> Result<String, Diagnostic> {
+) -> Result<Content, Diagnostic> {
     let bytes = &delivered::content(fleet, &file.path, &bundle.source)?.content;
     let text = std::str::from_utf8(bytes)
         .map_err(|_| codes::in_file(codes::TEMPLATE, "a template must be UTF-8", &file.path))?;
-    template::file(&file.path, text, context)
+    let secrets = Asked::default();
+    let text = template::file(&file.path, text, context, &secrets)?;
+    secrets.content(fleet, text, &file.path)
+}
+
+/// What has a secret in it may be read by nobody else, unless its author says who may.
+fn seal(artifact: &mut Artifact, file: &Delivered, content: Content) {
+    if matches!(content, Content::Sealed(_)) {
+        artifact.sensitive = true;
+        if !file.mode_given {
+            artifact.mode &= 0o700;
+        }
+    }
+    artifact.content = content;
 }

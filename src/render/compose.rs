@@ -147,12 +147,12 @@ fn restart(policy: Restart) -> &'static str {
     }
 }
 
-/// Values as written; those of the node's files come in through the unit's `node.env`, which compose is given as its
+/// Values as written; those of the node's files and secrets come in through the unit's `node.env`, which compose is given as its
 /// own environment, so that the file itself holds no secret and need not be there to check the rest.
 fn environment(from: &Container) -> Option<Value> {
     let value = |key: &str, value: &EnvValue| match value {
         EnvValue::Plain(plain) => text(plain),
-        EnvValue::NodeFile(_) => Value::String(format!("${{{key}-}}")),
+        EnvValue::NodeFile(_) | EnvValue::Secret(_) => Value::String(format!("${{{key}-}}")),
     };
     let map: Map<String, Value> =
         from.env.iter().map(|(key, item)| (key.clone(), value(key, item))).collect();

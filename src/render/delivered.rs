@@ -1,6 +1,6 @@
 //! Files of the repository that units deliver.
 
-use super::{Problems, codes};
+use super::{Problems, codes, sealed};
 use crate::diagnostic::Diagnostic;
 use crate::model::{AbsPath, Artifact, Content, Delivered, Fleet, RepoFile};
 
@@ -43,12 +43,15 @@ fn one(
         let message = format!("{} lies outside of {directory}", file.destination);
         return Err(codes::in_file(codes::OUTSIDE, message, source));
     }
-    let content = content(fleet, &file.path, source)?.content.clone();
+    let content = match &file.secret {
+        Some(secret) => sealed::one(fleet, secret, source)?,
+        None => Content::Bytes(content(fleet, &file.path, source)?.content.clone()),
+    };
     Ok(Artifact {
         destination: file.destination.clone(),
         mode: file.mode,
         owner: file.owner.clone(),
-        content: Content::Bytes(content),
-        sensitive: false,
+        sensitive: matches!(content, Content::Sealed(_)),
+        content,
     })
 }

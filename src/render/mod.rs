@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::diagnostic::{self, Diagnostic};
 use crate::model::{
-    AbsPath, Artifact, Check, Claims, Fleet, Health, Instance, Membership, Name, ProbeFrom,
-    Release, Role, Rollback, Runtime, Unit, UnitId, Validation,
+    AbsPath, Artifact, Check, Claims, Content, Fleet, Health, Instance, Membership, Name,
+    ProbeFrom, Release, Role, Rollback, Runtime, Sealed, Unit, UnitId, Validation,
 };
 
 mod about;
@@ -23,6 +23,7 @@ mod loops;
 mod lsyncd;
 mod mounts;
 mod process;
+mod sealed;
 mod service;
 mod shell;
 mod template;
@@ -117,6 +118,7 @@ impl Made {
         }
         if self.problems.is_empty() {
             return Ok(Release {
+                secrets: encrypted(fleet, &self.units),
                 units: self.units,
                 commit: fleet.commit.clone(),
                 dirty: fleet.dirty,
@@ -125,6 +127,21 @@ impl Made {
         diagnostic::sort(&mut self.problems);
         Err(self.problems)
     }
+}
+
+/// The encrypted files that units refer to.
+fn encrypted(fleet: &Fleet, units: &BTreeMap<UnitId, Unit>) -> BTreeMap<String, Vec<u8>> {
+    let contents = units.values().flat_map(|unit| {
+        unit.artifacts.iter().map(|artifact| &artifact.content).chain(unit.sealed_env.values())
+    });
+    let sealed = contents.filter_map(|content| match content {
+        Content::Sealed(sealed) => Some(sealed),
+        Content::Bytes(_) | Content::OnNode(_) => None,
+    });
+    let files = sealed.flat_map(Sealed::references).filter_map(|reference| {
+        Some((reference.path(), fleet.secrets.get(&reference.file)?.text.clone()))
+    });
+    files.collect()
 }
 
 /// Destinations that a unit has two files for; sorted artifacts have them side by side.
@@ -151,6 +168,7 @@ fn blank(fleet: &Fleet, id: &UnitId, directory: &AbsPath, health: &Health) -> Un
         host_service: None,
         validation: Validation::None,
         node_env: BTreeMap::new(),
+        sealed_env: BTreeMap::new(),
         health: health.clone(),
         depends_on: BTreeSet::new(),
         claims: Claims::default(),

@@ -2,9 +2,9 @@
 
 use super::{codes, shell};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Command, Content, Instance, Moment, ProcessForm, split_env};
+use crate::model::{Command, Content, Instance, Moment, ProcessForm, SplitEnv};
 
-/// Values of the node's files, read line by line and never evaluated. A start finds them exported already.
+/// Values of the node's files and secrets, read line by line and never evaluated. A start finds them exported already.
 const NODE_ENV: &str = r#"if [ -f "${GITSYNC_NODE_ENV:-}" ]; then
     while IFS= read -r gitsync_line; do
         export "${gitsync_line?}"
@@ -32,9 +32,10 @@ pub(super) fn commands(
 }
 
 fn exports(instance: &Instance, form: &ProcessForm) -> Result<String, Vec<Diagnostic>> {
-    let (plain, files) = split_env(&form.env);
-    let names = plain.keys().chain(files.keys());
-    let bad: Vec<Diagnostic> = names
+    let env = SplitEnv::of(&form.env);
+    let bad: Vec<Diagnostic> = form
+        .env
+        .keys()
         .filter(|name| !shell::is_variable(name))
         .map(|name| no_variable(name, instance))
         .collect();
@@ -42,10 +43,10 @@ fn exports(instance: &Instance, form: &ProcessForm) -> Result<String, Vec<Diagno
         return Err(bad);
     }
     let mut text = String::new();
-    for (name, value) in &plain {
+    for (name, value) in &env.plain {
         text.push_str(&format!("export {name}={}\n", shell::word(value)));
     }
-    if !files.is_empty() {
+    if !env.files.is_empty() || !env.secrets.is_empty() {
         text.push_str(NODE_ENV);
     }
     Ok(text)

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::mounts::{Managed, host_path};
-use super::{Problems, codes, compose, delivered, process, shell};
+use super::{Problems, codes, compose, delivered, process, sealed, shell};
 use crate::model::{
     AbsPath, Artifact, Brought, Claims, ComposeService, Container, Content, EnvValue, Fleet, Form,
-    Instance, Mount, MountSource, PortClaim, PortMapping, Restart, Runtime, Unit, UnitId,
+    Instance, Mount, MountSource, PortClaim, PortMapping, Restart, Runtime, SplitEnv, Unit, UnitId,
     Validation,
 };
 
@@ -33,7 +33,7 @@ pub(super) fn unit(
         Form::Process(form) => {
             unit.runtime = Runtime::Process;
             unit.commands = process::commands(instance, form)?;
-            unit.node_env = node_env(&form.env);
+            outside_env(fleet, instance, &form.env, &mut unit)?;
         }
     }
     // A brought compose file may be listed among the delivered ones too.
@@ -57,8 +57,21 @@ fn mounted(instance: &Instance, bundles: &[&Unit]) -> Vec<UnitId> {
     free.filter(|b| b.artifacts.iter().any(below)).map(|bundle| bundle.id.clone()).collect()
 }
 
-fn node_env(env: &BTreeMap<String, EnvValue>) -> BTreeMap<String, AbsPath> {
-    crate::model::split_env(env).1
+/// Values that no file of the unit holds: files of the node, and secrets.
+fn outside_env(
+    fleet: &Fleet,
+    instance: &Instance,
+    env: &BTreeMap<String, EnvValue>,
+    unit: &mut Unit,
+) -> Result<(), Problems> {
+    let split = SplitEnv::of(env);
+    unit.node_env = split.files;
+    for (key, secret) in &split.secrets {
+        let content =
+            sealed::one(fleet, secret, &instance.source).map_err(|problem| vec![problem])?;
+        unit.sealed_env.insert(key.clone(), content);
+    }
+    Ok(())
 }
 
 fn ports<'a>(mappings: impl Iterator<Item = &'a PortMapping>) -> BTreeSet<PortClaim> {
@@ -76,10 +89,11 @@ fn image(
     managed: &Managed<'_>,
     unit: &mut Unit,
 ) -> Result<(), Problems> {
-    unit.node_env = node_env(&container.env);
+    outside_env(fleet, instance, &container.env, unit)?;
     let bad: Problems = unit
         .node_env
         .keys()
+        .chain(unit.sealed_env.keys())
         .filter(|name| !shell::is_variable(name))
         .map(|name| process::no_variable(name, instance))
         .collect();

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tera::{Context, Error, ErrorKind, Kwargs, State, Tera};
 
+use super::sealed::Asked;
 use super::{bounds, caddyfile, codes, loops, lsyncd};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -54,9 +55,15 @@ impl Templates {
     }
 }
 
-/// Fills in a file of a bundle; texts are inserted as they are.
-pub(super) fn file(path: &str, text: &str, context: &Context) -> Result<String, Diagnostic> {
+/// Fills in a file of a bundle; texts are inserted as they are, and secrets as marks that `secrets` knows.
+pub(super) fn file(
+    path: &str,
+    text: &str,
+    context: &Context,
+    secrets: &Asked,
+) -> Result<String, Diagnostic> {
     let mut engine = Engine::new("");
+    engine.tera.register_function("secret", secrets.function());
     engine.tera.autoescape_on(Vec::<&str>::new());
     engine.add(path, [(path, text)].into_iter())?;
     engine.fill(path, context)

@@ -20,11 +20,14 @@ pub use scripted::Scripted;
 pub use ssh::{ControlDirectory, SshChannel, SshOptions};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use zeroize::Zeroizing;
 
 use crate::model::{
     Attempt, Digest, Failure, FailureKind, Good, Health, Name, NodeReport, Replaced, Timestamp,
@@ -90,6 +93,35 @@ pub struct Prepare {
     pub units: Vec<PrepareUnit>,
     /// Blobs that the node is known to have.
     pub present: BTreeSet<String>,
+    /// Contents with secrets that were opened for it, by their blobs' names.
+    pub opened: Opened,
+}
+
+/// Contents with secrets, opened; gone from memory with the last who holds them, and never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Opened(Arc<BTreeMap<String, Zeroizing<Vec<u8>>>>);
+
+impl Opened {
+    /// Contents by their blobs' names.
+    pub fn new(contents: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
+        Self(Arc::new(contents))
+    }
+
+    /// The content of a blob.
+    pub fn get(&self, blob: &str) -> Option<&Vec<u8>> {
+        self.0.get(blob).map(|content| &**content)
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// A unit that will change on a node.

@@ -97,6 +97,11 @@ fn prepare_files(request: &Prepare) -> Result<BTreeMap<String, Vec<u8>>, Transpo
             match content {
                 _ if request.present.contains(&name) => {}
                 Content::Bytes(bytes) => drop(files.insert(name, bytes.clone())),
+                Content::Sealed(_) => {
+                    let opened = request.opened.get(&name);
+                    let opened = opened.ok_or_else(|| content_is_gone(&unit.id, &name))?;
+                    files.insert(name, opened.clone());
+                }
                 Content::OnNode(_) => return Err(content_is_gone(&unit.id, &name)),
             }
         }

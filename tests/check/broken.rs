@@ -126,7 +126,9 @@ fn files_are_told_with_their_reason() {
     one("nodes/x.yaml", "address: 1.2.3.4\naddress: 1.2.3.5\n", "GS0007 nodes/x.yaml:2:1");
     one("nodes/x.yaml", "address: 1.2.3.4\n---\naddress: 1.2.3.5\n", "GS0008 nodes/x.yaml:2:1");
     one("zones/internal.yaml", "a: b\n", "GS0501 zones/internal.yaml:1:1");
-    one("secrets/a.yaml", "a: b\n", "GS0501 secrets/a.yaml:1:1");
+    one("secrets/a.yaml", "a: b\n", "GS0012 secrets/a.yaml:1:1");
+    one("secrets/a.json", "{}", "GS0009 secrets/a.json:1:1");
+    one("secrets/b/a.yaml", "a: b\n", "GS0009 secrets/b/a.yaml:1:1");
     let text = "image: a\nplacement: { on: all }\n";
     let told = says(&[("services/x.yaml", text), ("services/x/service.yaml", text)]);
     assert!(told[0].starts_with("GS0011 services/x/service.yaml:1:1"), "{told:?}");
@@ -255,7 +257,10 @@ fn what_is_not_done_yet_says_so() {
     service("schedule: daily\n", "GS0501 services/x.yaml:3:1 not supported yet: `schedule`");
     service("hooks: { before: x }\n", "GS0501 services/x.yaml:3:1 not supported yet: `hooks`");
     service("update: blue_green\n", "GS0501 services/x.yaml:3:9 not supported yet");
-    service("env: { A: secret:x.y }\n", "GS0501 services/x.yaml:3:11 not supported yet: `secret:`");
+    service(
+        "labels: { A: secret:x.y }\n",
+        "GS0501 services/x.yaml:3:14 not supported yet: `secret:` here",
+    );
     service("environments: { prod: { schedule: x } }\n", "GS0501 services/x.yaml:3:25");
     service(
         "ports: { w: 1 }\nexpose: [ { host: a, access: login } ]\n",

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use gitsync::clock::Clock;
-use gitsync::engine::{Asked, Conductor, Driven, Nodes, Resumable, Stop, Survey, Verdict, survey};
+use gitsync::engine::{
+    Asked, Conductor, Driven, NoVault, Nodes, Resumable, Stop, Survey, Verdict, survey,
+};
 use gitsync::event::Event;
 use gitsync::journal::{Journal, JournalError, Kind};
 use gitsync::model::{FileState, Name, Observed, ProcessState, Release, UnitId};
@@ -109,7 +111,12 @@ impl Lab {
     pub async fn begin(&self, survey: Survey, kill: &Kill, listen: Listen<'_>) -> Ended {
         let journal = self.journal().await;
         let clock = Clock::system();
-        let conductor = Conductor { journal: &journal, clock: &clock, holder: "me".to_owned() };
+        let conductor = Conductor {
+            journal: &journal,
+            clock: &clock,
+            holder: "me".to_owned(),
+            vault: &NoVault,
+        };
         let (sender, mut stop) = watch::channel(Stop::No);
         let work = async {
             let (mut rollout, work) = conductor.begin(survey, Kind::Apply).await.unwrap();
@@ -128,7 +135,12 @@ impl Lab {
     ) -> Ended {
         let journal = self.journal().await;
         let clock = Clock::system();
-        let conductor = Conductor { journal: &journal, clock: &clock, holder: "me".to_owned() };
+        let conductor = Conductor {
+            journal: &journal,
+            clock: &clock,
+            holder: "me".to_owned(),
+            vault: &NoVault,
+        };
         let work = async {
             let (mut rollout, work) = conductor.begin(survey, Kind::Apply).await.unwrap();
             let hear = &mut |_: &Event| {};
@@ -141,7 +153,12 @@ impl Lab {
     pub async fn resume(&self, wanted: &Wanted, whole: bool, kill: &Kill) -> Ended {
         let journal = self.journal().await;
         let clock = Clock::system();
-        let conductor = Conductor { journal: &journal, clock: &clock, holder: "me".to_owned() };
+        let conductor = Conductor {
+            journal: &journal,
+            clock: &clock,
+            holder: "me".to_owned(),
+            vault: &NoVault,
+        };
         let (_sender, mut stop) = watch::channel(Stop::No);
         let mut open = journal.open_rollouts().await.unwrap();
         assert!(open.len() < 2, "one rollout at a time");

@@ -1,7 +1,7 @@
 //! Two controllers at once: one holds the fence, the other is refused and changes nothing.
 
 use gitsync::clock::Clock;
-use gitsync::engine::{Conductor, Driven, Known, Stop, Verdict, gate};
+use gitsync::engine::{Conductor, Driven, Known, NoVault, Stop, Verdict, gate};
 use gitsync::event::{Event, Happening};
 use gitsync::journal::Kind;
 use gitsync::model::{Effect, OutcomeResult};
@@ -38,7 +38,8 @@ async fn what_an_own_rollout_that_is_over_still_holds_is_let_go_of_and_nothing_e
     let other = there.other();
     let look = there.lab.survey(&there.two, &Kill::Never).await;
     let (journal, clock) = (there.lab.journal().await, Clock::system());
-    let conductor = Conductor { journal: &journal, clock: &clock, holder: "me".to_owned() };
+    let conductor =
+        Conductor { journal: &journal, clock: &clock, holder: "me".to_owned(), vault: &NoVault };
     let (_, work) = conductor.begin(look, Kind::Apply).await.unwrap();
     let begun = Known { at: clock.now(), ending: None, changed: Vec::new() };
     for node in &work.plan.nodes {

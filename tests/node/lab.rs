@@ -357,6 +357,7 @@ impl Lab {
             host_service: None,
             validation: Validation::None,
             node_env: BTreeMap::new(),
+            sealed_env: BTreeMap::new(),
             health: health(vec![Check::Running]),
             depends_on: BTreeSet::new(),
             claims: Claims::default(),
@@ -397,6 +398,7 @@ impl Lab {
             takeover: false,
             units: units.collect(),
             present: BTreeSet::new(),
+            opened: gitsync::transport::Opened::default(),
         }
     }
 

@@ -52,6 +52,7 @@ pub fn unit(text: &str, version: &str) -> Unit {
         commands: vec![],
         validation: Validation::Staged,
         node_env: BTreeMap::new(),
+        sealed_env: BTreeMap::new(),
         health: health(),
         depends_on: BTreeSet::new(),
         claims: Claims::default(),
@@ -116,7 +117,7 @@ impl With for Unit {
 
 pub fn release(units: impl IntoIterator<Item = Unit>) -> Release {
     let units = units.into_iter().map(|unit| (unit.id.clone(), unit)).collect();
-    Release { units, commit: None, dirty: false }
+    Release { units, ..Release::default() }
 }
 
 pub fn policy() -> Policy {

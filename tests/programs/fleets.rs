@@ -59,6 +59,7 @@ pub fn fleet() -> Fleet {
         syncs: BTreeMap::new(),
         bundles: Vec::new(),
         files: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         templates: BTreeMap::new(),
         commit: None,
         dirty: false,
@@ -134,7 +135,14 @@ pub fn mount(source: MountSource, target: &str, read_only: bool) -> Mount {
 }
 
 pub fn delivered(from: &str, to: &str) -> Delivered {
-    Delivered { path: from.to_owned(), destination: path(to), mode: 0o644, owner: None }
+    Delivered {
+        path: from.to_owned(),
+        secret: None,
+        destination: path(to),
+        mode: 0o644,
+        mode_given: false,
+        owner: None,
+    }
 }
 
 pub fn repo_file(text: &str) -> RepoFile {

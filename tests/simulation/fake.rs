@@ -34,6 +34,7 @@ fn order(number: u64, id: &UnitId) -> Order {
         takeover: false,
         units: vec![(id.clone(), Some(new(id)), Some(old(id)))],
         bring: Vec::new(),
+        opened: gitsync::transport::Opened::default(),
     }
 }
 

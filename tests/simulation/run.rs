@@ -391,6 +391,7 @@ impl<'a> Run<'a> {
             takeover: false,
             units: here.map(|s| (s.unit.clone(), s.to.clone(), s.from.clone())).collect(),
             bring: Vec::new(),
+            opened: gitsync::transport::Opened::default(),
         };
         self.world.prepare(node, &order)
     }

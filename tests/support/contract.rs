@@ -55,6 +55,7 @@ impl Story<'_> {
             commands: Vec::new(),
             validation: Validation::None,
             node_env: BTreeMap::new(),
+            sealed_env: BTreeMap::new(),
             health: health(Vec::new()),
             depends_on: BTreeSet::new(),
             claims: Claims::default(),
@@ -93,6 +94,7 @@ impl Story<'_> {
             takeover: false,
             units: vec![unit],
             present: BTreeSet::new(),
+            opened: gitsync::transport::Opened::default(),
         };
         self.transport.prepare(&request).await
     }

@@ -24,6 +24,10 @@ pub const MISPLACED: Code = Code("GS0009");
 pub const NO_FLEET: Code = Code("GS0010");
 /// Two files define the same thing.
 pub const DEFINED_TWICE: Code = Code("GS0011");
+/// Something in `secrets/` that is not encrypted.
+pub const PLAIN_SECRET: Code = Code("GS0012");
+/// An encrypted file without an age recipient.
+pub const NO_AGE_RECIPIENT: Code = Code("GS0013");
 
 /// A key that does not exist here.
 pub const UNKNOWN_KEY: Code = Code("GS0101");
@@ -76,6 +80,8 @@ pub const UNKNOWN_GATEWAY: Code = Code("GS0209");
 pub const UNREACHABLE_PORT: Code = Code("GS0210");
 /// A host label without a domain that would complete it.
 pub const NO_DOMAIN: Code = Code("GS0211");
+/// A secret that the repository does not have.
+pub const UNKNOWN_SECRET: Code = Code("GS0212");
 
 /// Something that the formats promise and this version does not do yet.
 pub const NOT_SUPPORTED: Code = Code("GS0501");

@@ -9,7 +9,7 @@ use super::places::Places;
 use super::{DocKind, codes, files, to_json, validate};
 use crate::check::schema::compiled;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::{Name, Snapshot};
+use crate::model::{Name, SecretFile, Snapshot};
 
 /// A file that defines something and is as its schema wants it.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Document {
 pub struct Loaded {
     /// By kind, then by name.
     pub documents: BTreeMap<(DocKind, Name), Document>,
+    /// Encrypted files by name.
+    pub secrets: BTreeMap<Name, SecretFile>,
     /// Where everything was written.
     pub places: Places,
     /// Everything that is wrong so far.
@@ -40,6 +42,7 @@ pub struct Loaded {
 /// What the path of a file means.
 enum Meaning<'a> {
     Defines(DocKind, &'a str),
+    Encrypts(&'a str),
     Unsupported(&'static str),
     Misplaced(String),
     Nothing,
@@ -52,6 +55,7 @@ pub fn load(snapshot: &Snapshot) -> Loaded {
     for path in snapshot.entries.keys() {
         match meaning(path) {
             Meaning::Defines(kind, name) => loaded.define(snapshot, kind, name, path),
+            Meaning::Encrypts(name) => loaded.secret_file(snapshot, name, path),
             Meaning::Unsupported(what) if told.insert(what) => {
                 let message = format!("not supported yet: {what}");
                 let problem = Diagnostic::error(codes::NOT_SUPPORTED, message, start_of(path));
@@ -88,12 +92,21 @@ fn meaning(path: &str) -> Meaning<'_> {
     };
     match folder {
         "zones" => return Meaning::Unsupported("`zones/`, names served inside the mesh"),
-        "secrets" => return Meaning::Unsupported("`secrets/`, files encrypted with SOPS"),
+        "secrets" => return encrypted(rest),
         _ => {}
     }
     match DocKind::ALL.into_iter().find(|kind| kind.folder() == Some(folder)) {
         Some(kind) => inside(kind, rest),
         None => similar(folder, rest),
+    }
+}
+
+fn encrypted(rest: &str) -> Meaning<'_> {
+    match rest.strip_suffix(".yaml") {
+        Some(stem) if !rest.contains('/') => Meaning::Encrypts(stem),
+        // A word beside the files for those who look into the folder.
+        _ if rest.ends_with(".md") || rest.starts_with(".git") => Meaning::Nothing,
+        _ => Meaning::Misplaced("encrypted files are `secrets/NAME.yaml`".to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod kinds;
 mod load;
 mod parse;
 mod places;
+mod secrets;
 pub mod text;
 mod tree;
 mod unsupported;

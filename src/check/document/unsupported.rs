@@ -61,10 +61,10 @@ fn look(kind: DocKind, pointer: &str, value: &Value) -> Option<Unsupported> {
         Some(Unsupported { pointer: pointer.to_owned(), key, what: what.to_owned() })
     };
     let text = value.as_str();
-    if text.is_some_and(|text| text.starts_with("secret:")) {
-        return tell(false, "`secret:` values; `node:/path` is a file that lies on the node");
-    }
     let path = common(pointer);
+    if text.is_some_and(|text| text.starts_with("secret:")) && !takes_secrets(kind, &path) {
+        return tell(false, "`secret:` here; it is for `env`, and for `files` of bundles");
+    }
     if let Some((_, _, what)) = KEYS.iter().find(|(of, at, _)| *of == kind && *at == path) {
         return tell(true, what);
     }
@@ -77,6 +77,15 @@ fn look(kind: DocKind, pointer: &str, value: &Value) -> Option<Unsupported> {
         return tell(false, "`tls: dns`, certificates by a DNS provider");
     }
     other_access(kind, &path, value).and_then(|what| tell(false, &what))
+}
+
+/// Where a reference to a secret may stand.
+fn takes_secrets(kind: DocKind, path: &str) -> bool {
+    match kind {
+        DocKind::Service => path.starts_with("/env/"),
+        DocKind::Bundle => path.starts_with("/files/"),
+        _ => false,
+    }
 }
 
 /// An `access` that is neither one of the two words nor close to one.

@@ -5,7 +5,7 @@ use super::index::Index;
 use super::layers::Origin;
 use crate::check::document::kinds::{BundleDoc, FilesDoc};
 use crate::check::document::{DocKind, Document, codes, escape, files, suggest};
-use crate::model::{Bundle, BundleActivation, Delivered, Name, UnitId, UnitKind};
+use crate::model::{Bundle, BundleActivation, Delivered, Name, SecretRef, UnitId, UnitKind};
 
 impl Cx<'_> {
     /// All bundles, one per node, sorted by unit.
@@ -64,15 +64,24 @@ impl Cx<'_> {
     fn delivered(&mut self, doc: &BundleDoc, origin: &Origin) -> Vec<Delivered> {
         let mut found = Vec::new();
         for (path, rest, pointer) in self.bundle_files(doc, origin) {
-            if !self.take(&path) {
-                continue;
-            }
+            let Some((path, secret)) = self.bundle_file(path, origin, &pointer) else { continue };
             let executable = self.files.get(&path).is_some_and(|file| file.executable);
-            let usual = if executable { 0o755 } else { 0o644 };
+            let usual = match (&secret, executable) {
+                (Some(_), _) => 0o600,
+                (None, true) => 0o755,
+                (None, false) => 0o644,
+            };
             let mode = doc.to.mode.as_ref().map_or(usual, |mode| mode.0);
             let owner = doc.to.owner.as_ref().map(|owner| owner.0.clone());
             match doc.to.path.0.join(&rest) {
-                Ok(destination) => found.push(Delivered { path, destination, mode, owner }),
+                Ok(destination) => found.push(Delivered {
+                    path,
+                    secret,
+                    destination,
+                    mode,
+                    mode_given: doc.to.mode.is_some(),
+                    owner,
+                }),
                 Err(error) => {
                     self.error(codes::BAD_PATH, error.to_string(), self.at(origin, &pointer));
                 }
@@ -80,6 +89,20 @@ impl Cx<'_> {
         }
         found.sort_by(|a, b| a.destination.cmp(&b.destination));
         found
+    }
+
+    /// The file of the repository, and the value in it that is meant when it is an encrypted one.
+    fn bundle_file(
+        &mut self,
+        path: String,
+        origin: &Origin,
+        pointer: &str,
+    ) -> Option<(String, Option<SecretRef>)> {
+        let Some(text) = path.strip_prefix(SecretRef::PREFIX) else {
+            return self.take(&path).then_some((path, None));
+        };
+        let secret = self.secret(text, self.at(origin, pointer))?;
+        Some((secret.path(), Some(secret)))
     }
 
     /// Paths in the repository, paths below the directory, and where they were written.
@@ -91,7 +114,8 @@ impl Cx<'_> {
         let mut found = Vec::new();
         for (rest, path) in written {
             let pointer = format!("/files/{}", escape(rest));
-            if self.snapshot.entries.contains_key(&path.0) {
+            let secret = path.0.starts_with(SecretRef::PREFIX);
+            if secret || self.snapshot.entries.contains_key(&path.0) {
                 found.push((path.0.clone(), rest.clone(), pointer));
             } else {
                 self.missing(&path.0, origin, &pointer);

@@ -13,7 +13,7 @@ use crate::check::document::text::Lines;
 use crate::check::document::{codes, escape};
 use crate::model::{
     AbsPath, CommandLine, Container, ContainerCheck, ContainerCheckTest, EnvValue, Logging,
-    Network, Resources, Restart,
+    Network, Resources, Restart, SecretRef,
 };
 
 impl Cx<'_> {
@@ -57,6 +57,12 @@ impl Cx<'_> {
                 let place = origin.key_place(self.places, &pointer);
                 let message = format!("`{}` can't be a variable's name", key.escape_debug());
                 self.error(codes::BAD_TEXT, message, place);
+            }
+            if let Some(text) = text.strip_prefix(SecretRef::PREFIX) {
+                let place = self.at(origin, &pointer);
+                let secret = self.secret(text, place).map(EnvValue::Secret);
+                env.extend(secret.map(|secret| (key.clone(), secret)));
+                continue;
             }
             let file = text.strip_prefix("node:").filter(|path| path.starts_with('/'));
             let value = match file.map(AbsPath::new) {

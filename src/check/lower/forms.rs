@@ -181,7 +181,15 @@ impl Cx<'_> {
                 Ok(destination) => {
                     let executable = self.files.get(path).is_some_and(|file| file.executable);
                     let mode = if executable { 0o755 } else { 0o644 };
-                    found.push(Delivered { path: path.clone(), destination, mode, owner: None });
+                    let path = path.clone();
+                    found.push(Delivered {
+                        path,
+                        secret: None,
+                        destination,
+                        mode,
+                        mode_given: false,
+                        owner: None,
+                    });
                 }
                 Err(error) => {
                     self.error(codes::BAD_PATH, error.to_string(), self.at(origin, ""));

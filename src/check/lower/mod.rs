@@ -14,6 +14,7 @@ mod placement;
 mod policy;
 mod ports;
 mod routes;
+mod secrets;
 mod services;
 mod syncs;
 mod volumes;
@@ -50,6 +51,7 @@ pub fn lower(snapshot: &Snapshot, loaded: &Loaded) -> (Option<Fleet>, Vec<Diagno
         syncs,
         bundles,
         files: cx.files,
+        secrets: loaded.secrets.clone(),
         templates,
         commit: snapshot.commit.clone(),
         dirty: snapshot.dirty,

@@ -47,3 +47,5 @@ pub const PORT_ON_ALL: Code = Code("GS0905");
 pub const ONE_UPSTREAM: Code = Code("GS0906");
 /// A service says that its data is carried by a sync, and there is none.
 pub const MOVES_WITHOUT_SYNC: Code = Code("GS0907");
+/// A secret that stands in the repository as it is.
+pub const PLAIN_SECRET: Code = Code("GS0908");

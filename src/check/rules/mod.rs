@@ -8,6 +8,7 @@ mod health;
 mod order;
 mod ports;
 mod routes;
+mod secrets;
 mod services;
 mod shared;
 mod syncs;
@@ -22,7 +23,7 @@ use crate::model::Fleet;
 
 type Rule = fn(&Fleet, &Find<'_>) -> Vec<Diagnostic>;
 
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     ports::port_taken,
     ports::port_on_all,
     shared::same_directory,
@@ -40,6 +41,7 @@ const RULES: [Rule; 22] = [
     files::file_owned_twice,
     health::probe_outlives_lease,
     health::no_health_check,
+    secrets::plain_secret,
     services::no_version,
     services::pair_without_sync,
     services::moves_without_sync,

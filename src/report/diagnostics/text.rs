@@ -37,7 +37,8 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: Sources<'_>) -> Group<'a> {
     let title = level.primary_title(&diagnostic.message).id(diagnostic.code.0);
     let mut group = Group::with_title(title);
     for labels in by_file(&diagnostic.labels) {
-        group = match excerpt(&labels, sources) {
+        let shown = (!diagnostic.hidden).then(|| excerpt(&labels, sources)).flatten();
+        group = match shown {
             Some(snippet) => group.element(snippet),
             None => bare(group, &labels),
         };

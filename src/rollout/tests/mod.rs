@@ -42,6 +42,7 @@ fn update(id: &str) -> Step {
         reasons: Vec::new(),
         notices: Vec::new(),
         way_back: WayBack::Previous,
+        sealed: BTreeSet::new(),
         rollback: Rollback::Auto,
         health: Some(health()),
         health_before: Some(health()),

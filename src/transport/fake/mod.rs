@@ -74,6 +74,7 @@ fn order(request: &Prepare) -> Order {
         takeover: request.takeover,
         units: units.collect(),
         bring: bring.collect(),
+        opened: request.opened.clone(),
     }
 }
 

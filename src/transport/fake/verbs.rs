@@ -7,7 +7,7 @@ use crate::model::{
     Attempt, Digest, Failure, FailureKind, Name, Quarantined, Timestamp, Unit, UnitId,
 };
 
-use super::super::{Abandon, ChangeUnit, Confirm, Fence, TransportError};
+use super::super::{Abandon, ChangeUnit, Confirm, Fence, Opened, TransportError};
 use super::fault::Badness;
 use super::node::{FakeNode, Marker, OnDisk};
 use super::world::{Order, World};
@@ -19,7 +19,7 @@ impl World {
         let node = self.node_mut(name);
         for (unit, adopt) in &order.bring {
             foreign(node, unit, *adopt)?;
-            bring(node, unit);
+            bring(node, unit, &order.opened);
         }
         for (id, to, from) in &order.units {
             let unit = node.units.get(id);
@@ -276,11 +276,14 @@ fn foreign(node: &FakeNode, unit: &Unit, adopt: bool) -> Result<(), TransportErr
     Err(unit_failed(FailureKind::Refused, &unit.id, message))
 }
 
-pub(super) fn bring(node: &mut FakeNode, unit: &Unit) {
+pub(super) fn bring(node: &mut FakeNode, unit: &Unit, opened: &Opened) {
     for (blob, content) in unit.contents() {
-        if let crate::model::Content::Bytes(bytes) = content {
-            node.blobs.insert(blob, bytes.clone());
-        }
+        let bytes = match content {
+            crate::model::Content::Bytes(bytes) => Some(bytes),
+            crate::model::Content::Sealed(_) => opened.get(&blob),
+            crate::model::Content::OnNode(_) => None,
+        };
+        node.blobs.extend(bytes.map(|bytes| (blob, bytes.clone())));
     }
     node.manifests.insert(unit.digest(), unit.clone());
 }

@@ -7,7 +7,7 @@ use crate::model::{
     Attempt, Digest, FailureKind, Holder, Name, NodeReport, Timestamp, Unit, UnitId,
 };
 
-use super::super::{Abandon, ChangeUnit, Confirm, Fence, TransportError};
+use super::super::{Abandon, ChangeUnit, Confirm, Fence, Opened, TransportError};
 use super::fault::{Badness, Fault, FaultKind, Verb};
 use super::node::{FakeNode, FakeUnit, Marker};
 use super::verbs::{bring, failed};
@@ -35,6 +35,8 @@ pub struct Order {
     pub units: Vec<(UnitId, Option<Digest>, Option<Digest>)>,
     /// Manifests with their contents, as far as they are brought; and whether each takes foreign files over.
     pub bring: Vec<(Unit, bool)>,
+    /// Contents with secrets that were opened for it.
+    pub opened: Opened,
 }
 
 /// The imagined world.
@@ -90,7 +92,7 @@ impl World {
 
     /// The same with the manifest and its contents.
     pub fn seed_unit(&mut self, unit: &Unit) {
-        bring(self.node_mut(&unit.id.node), unit);
+        bring(self.node_mut(&unit.id.node), unit, &Opened::default());
         self.seed(&unit.id, &unit.digest());
     }
 
@@ -167,7 +169,8 @@ impl World {
         let (who, rollout) = ("someone else".to_owned(), ANOTHER.to_owned());
         let holder = Holder { who, rollout, since: self.now, nonce: fence.nonce.clone() };
         let (units, bring) = (Vec::new(), Vec::new());
-        let order = Order { fence, holder, dead_man: None, takeover: true, units, bring };
+        let opened = Opened::default();
+        let order = Order { fence, holder, dead_man: None, takeover: true, units, bring, opened };
         // Nothing about an order without units can be refused.
         drop(self.prepared(name, &order));
     }

@@ -153,27 +153,35 @@ program_failed() {
     fi
 }
 
-# node_env: values that are files of the node, written where compose and the unit's process read them, 0600.
+# node_env: values that are files of the node or secrets, written where compose and the unit's process read them, 0600.
 node_env() {
     manifest_lines env >"$work/env"
+    manifest_lines sealed | sed "s|^\([^ ]*\) |\1 $root/blobs/|" >>"$work/env"
     [ -s "$work/env" ] || { rm -f "$unit_dir/node.env"; return 0; }
     : >"$work/node.env"
     while IFS= read -r env_line; do
-        env_key=${env_line%% *}
-        env_path=${env_line#* }
-        env_value=$(cat "$env_path" 2>/dev/null && printf x) || {
-            bad refused "$unit: $env_key: cannot read $env_path" || return 1
-        }
-        env_value=${env_value%x}
-        env_value=${env_value%"$newline"}
-        case $env_value in
-        *"$newline"*) bad refused "$unit: $env_key: $env_path holds more than one line" || return 1 ;;
-        esac
-        env_put "$env_key" "$env_value" >>"$work/node.env" || { bad node "cannot write below $root" || return 1; }
+        env_one "${env_line%% *}" "${env_line#* }" >>"$work/node.env" || return 1
     done <"$work/env"
     if ! cmp -s "$work/node.env" "$unit_dir/node.env"; then
         put_file "$unit_dir/node.env" <"$work/node.env"
     fi
+}
+
+# env_one KEY FILE: a line of node.env.
+env_one() {
+    case $2 in
+    "$root"/blobs/*) env_name='its secret' ;;
+    *) env_name=$2 ;;
+    esac
+    env_value=$(cat "$2" 2>/dev/null && printf x) || {
+        bad refused "$unit: $1: cannot read $env_name" || return 1
+    }
+    env_value=${env_value%x}
+    env_value=${env_value%"$newline"}
+    case $env_value in
+    *"$newline"*) bad refused "$unit: $1: $env_name holds more than one line" || return 1 ;;
+    esac
+    env_put "$1" "$env_value" || bad node "cannot write below $root: is the disk full?"
 }
 
 # env_put KEY VALUE: compose reads quotes and dollars in its files; the process runtime takes lines as they are.

@@ -54,7 +54,7 @@ manifest_lines() {
 manifest_whole() {
     [ "$1" = - ] && return 0
     [ -f "$unit_dir/$1.manifest" ] || { bad refused "$unit: the manifest $1 is not on the node" || return 1; }
-    sed -n -e 's/^file [^ ]* [^ ]* \([^ ]*\) .*/\1/p' -e 's/^command [^ ]* //p' \
+    sed -n -e 's/^file [^ ]* [^ ]* \([^ ]*\) .*/\1/p' -e 's/^command [^ ]* //p' -e 's/^sealed [^ ]* //p' \
         "$unit_dir/$1.manifest" >"$work/needed"
     while IFS= read -r blob; do
         if ! is_blob_name "$blob" || [ ! -f "$root/blobs/$blob" ]; then

@@ -112,8 +112,8 @@ observe_unit() {
     if [ "$current" != - ]; then
         printf 'current %s\n' "$current"
         observe_manifest "$current"
-        # The directory's name holds no blanks, so it can stand before the path.
-        manifest_files "$current" | sed "s/^[^ ]* [^ ]* [^ ]* /$unit /" >>"$work/dest"
+        # The directory's name and the blob's hold no blanks, so they can stand before the path.
+        manifest_files "$current" | sed "s/^[^ ]* [^ ]* /$unit /" >>"$work/dest"
     fi
     if [ "$previous" != - ]; then
         printf 'previous %s\n' "$previous"
@@ -139,10 +139,23 @@ observe_manifest() {
 
 observe_files() {
     [ -s "$work/dest" ] || return 0
-    cut -d ' ' -f 2- "$work/dest" >"$work/paths"
+    cut -d ' ' -f 3- "$work/dest" >"$work/paths"
     inspect "$work/paths" "$work/state"
-    awk 'part == "dest" { unit[FNR] = $1; next } { print "file", unit[FNR], $0 }' \
-        part=dest "$work/dest" part=state "$work/state"
+    sealed_names >"$work/sealed-names"
+    awk 'part == "sealed" { name[$1] = $2; next }
+        part == "dest" { unit[FNR] = $1; next }
+        FNR in name && length($1) == 64 { print "file", unit[FNR], name[FNR] substr($0, 65); next }
+        { print "file", unit[FNR], $0 }' part=sealed "$work/sealed-names" part=dest "$work/dest" part=state "$work/state"
+}
+
+# sealed_names: of a file with secrets in it not even the hash leaves the node: lines `number blob`, or `number changed`
+# when it is not what the blob holds.
+sealed_names() {
+    awk '$2 ~ /^k/ { path = $0; sub(/^[^ ]* [^ ]* /, "", path); print FNR, $2, path "|" }' "$work/dest" >"$work/sealed"
+    while read -r sealed_number sealed_blob sealed_path; do
+        cmp -s "$root/blobs/$sealed_blob" "${sealed_path%|}" || sealed_blob=changed
+        printf '%s %s\n' "$sealed_number" "$sealed_blob"
+    done <"$work/sealed"
 }
 
 observe_containers() {
@@ -192,13 +205,14 @@ verb_read() {
     exit 0
 }
 
-# verb_read_files: `unit <unit>` and `path <path>` lines; only files of the unit's current manifest, none through links.
+# verb_read_files: `unit <unit>` and `path <path>` lines; only files of the unit's current manifest, none through links
+# and none with secrets in them.
 verb_read_files() {
     read -r _ asked_name <"$work/request.unit" || asked_name=
     unit_select "$asked_name" || finish_bad
     state_load
     asked path | sort -u >"$work/read"
-    manifest_files "$current" | cut -d ' ' -f 4- >"$work/managed"
+    manifest_files "$current" | sed '/^[^ ]* [^ ]* k/d' | cut -d ' ' -f 4- >"$work/managed"
     awk 'part == "managed" { managed[$0] = 1; next } $0 in managed' part=managed "$work/managed" \
         part=read "$work/read" >"$work/wanted"
     inspect "$work/wanted" "$work/state"

@@ -164,14 +164,15 @@ destinations_check() {
             path = $0
             sub(/^[^ ]* [^ ]* [^ ]* /, "", path)
             if (what == "link" || what == "directory" || what == "other") print what, path "|"
-            else if (what != "missing" && !(path in known) && what != want[path]) print "foreign", path "|"
+            else if (what != "missing" && !(path in known) && what != want[path])
+                print (want[path] ~ /^k/ ? "sealed." want[path] : "foreign"), path "|"
         }' part=files "$work/files" part=known "$work/known" part=state "$work/state" >"$work/clashes"
     while read -r clash clash_path; do
         clash_path=${clash_path%|}
         case $clash in
         link | directory) bad refused "$unit: $clash_path is a $clash" || return 1 ;;
         other) bad refused "$unit: $clash_path cannot be read or is no file" || return 1 ;;
-        foreign) [ "$2" = adopt ] || bad refused "$unit: $clash_path exists with other content and is not gitsync's (\`adopt: true\` takes it over)" || return 1 ;;
+        foreign | sealed.*) [ "$2" = adopt ] || cmp -s "$root/blobs/${clash#sealed.}" "$clash_path" || bad refused "$unit: $clash_path exists with other content and is not gitsync's (\`adopt: true\` takes it over)" || return 1 ;;
         esac
     done <"$work/clashes"
     : >"$work/parents"

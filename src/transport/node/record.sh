@@ -230,7 +230,7 @@ collect() {
     : >"$work/live-blobs"
     if [ -s "$work/live-manifests" ]; then
         quote_lines <"$work/live-manifests" | xargs sed -n \
-            -e 's/^file [^ ]* [^ ]* \([^ ]*\) .*/\1/p' -e 's/^command [^ ]* //p' | sort -u >"$work/live-blobs"
+            -e 's/^file [^ ]* [^ ]* \([^ ]*\) .*/\1/p' -e 's/^command [^ ]* //p' -e 's/^sealed [^ ]* //p' | sort -u >"$work/live-blobs"
     fi
     ls "$root/blobs" 2>/dev/null >"$work/blobs"
     only_in "$work/blobs" "$work/live-blobs" >"$work/dead-blobs"
