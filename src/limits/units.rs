@@ -1,9 +1,11 @@
 //! Units against the limits: where their files go, whose commands they run, and which files of their node they read.
 
+use std::collections::BTreeSet;
+
 use super::{Breach, destinations, is_below};
 use crate::model::{
-    AbsPath, Check, Direction, Fleet, GatewayRun, Limits, Name, Release, Runtime, Unit, UnitId,
-    UnitKind,
+    AbsPath, Check, Content, Direction, Fleet, GatewayRun, Limits, Name, Release, Runtime,
+    SecretRef, Unit, UnitId, UnitKind,
 };
 
 /// The template whose text is a program.
@@ -31,7 +33,24 @@ fn unit_breaches(fleet: &Fleet, unit: &Unit, limits: &Limits) -> Vec<Breach> {
             found.push(Breach::new(place(fleet, &unit.id), "node_files", message));
         }
     }
+    found.extend(secrets(fleet, unit, limits));
     found
+}
+
+/// Secrets that the unit may not have.
+fn secrets(fleet: &Fleet, unit: &Unit, limits: &Limits) -> Vec<Breach> {
+    let files = unit.artifacts.iter().map(|artifact| &artifact.content);
+    let sealed = files.chain(unit.sealed_env.values()).filter_map(|content| match content {
+        Content::Sealed(sealed) => Some(sealed),
+        Content::Bytes(_) | Content::OnNode(_) => None,
+    });
+    let all: BTreeSet<&SecretRef> = sealed.flat_map(|sealed| sealed.references()).collect();
+    let others = all.into_iter().filter(|secret| !limits.allows_secret(&unit.id, secret));
+    let tell = |secret: &SecretRef| {
+        let message = format!("it would be given the secret {secret}");
+        Breach::new(place(fleet, &unit.id), "secrets", message)
+    };
+    others.map(tell).collect()
 }
 
 /// A unit and the file that defines it, as far as the fleet has it.

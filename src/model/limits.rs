@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{AbsPath, Name, UnitId};
+use super::{AbsPath, Name, SecretRef, UnitId};
 
 /// Limits outside of the repository. What isn't written is not limited, but for nodes that are this machine itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Limits {
     pub commands: Option<Units>,
     /// Directories whose files may become environment variables.
     pub node_files: Option<Vec<AbsPath>>,
+    /// Which units may have which secrets: patterns of secrets (`db.*`) and who may have them.
+    pub secrets: Option<BTreeMap<String, Units>>,
     /// What containers may have of their nodes.
     pub compose: ComposeLimits,
 }
@@ -75,6 +77,15 @@ impl Units {
                 patterns.iter().any(|pattern| matches(pattern, &id))
             }
         }
+    }
+}
+
+impl Limits {
+    /// Whether a unit may have a secret.
+    pub fn allows_secret(&self, unit: &UnitId, secret: &SecretRef) -> bool {
+        let Some(secrets) = &self.secrets else { return true };
+        let name = secret.to_string();
+        secrets.iter().any(|(pattern, units)| matches(pattern, &name) && units.has(unit))
     }
 }
 

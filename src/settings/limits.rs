@@ -19,6 +19,7 @@ pub(super) struct LimitsFile {
     destinations: Option<Vec<AbsPath>>,
     commands: Option<UnitsFile>,
     node_files: Option<Vec<AbsPath>>,
+    secrets: Option<BTreeMap<String, UnitsFile>>,
     #[serde(default)]
     compose: ComposeFile,
 }
@@ -72,9 +73,24 @@ impl LimitsFile {
             destinations: self.destinations,
             commands: self.commands.map(|units| units.units("commands")).transpose()?,
             node_files: self.node_files,
+            secrets: self.secrets.map(secrets).transpose()?,
             compose: self.compose.limits()?,
         })
     }
+}
+
+fn secrets(written: BTreeMap<String, UnitsFile>) -> Result<BTreeMap<String, Units>, String> {
+    let each = |(pattern, units): (String, UnitsFile)| {
+        // A pattern without a dot would never match a secret.
+        if !pattern.contains(['.', '*']) {
+            return Err(format!(
+                "limits.secrets: `{pattern}` names no secret: write `FILE.KEY` or `FILE.*`"
+            ));
+        }
+        let units = units.units(&format!("secrets.{pattern}"))?;
+        Ok((pattern, units))
+    };
+    written.into_iter().map(each).collect()
 }
 
 impl PinFile {
@@ -148,6 +164,7 @@ nodes:
 destinations: [/opt/stacks]
 commands: [ vps1/bundle.mcp ]
 node_files: [/etc/gitsync/secrets]
+secrets: { "db.*": [ "*/service.web" ], "tls.key": any }
 compose: { privileged: none, host_network: any, cap_add: [cap_net_admin], devices: [/dev/dri] }
 ",
         )
@@ -158,6 +175,7 @@ compose: { privileged: none, host_network: any, cap_add: [cap_net_admin], device
         assert_eq!(limits.compose.host_network, Some(Units::Any));
         assert_eq!(limits.compose.cap_add, Some(vec!["NET_ADMIN".to_owned()]));
         assert_eq!(limits.compose.host_mounts, None);
+        assert_eq!(limits.secrets.unwrap()["tls.key"], Units::Any);
         let vps1 = &limits.nodes[&Name::new("vps1").unwrap()];
         assert_eq!(vps1.address, Some("100.67.88.109".parse().unwrap()));
         assert!(limits.nodes[&Name::new("here").unwrap()].local);
@@ -185,6 +203,8 @@ compose: { privileged: none, host_network: any, cap_add: [cap_net_admin], device
             ("commands: [bundle.mcp]", "`bundle.mcp` names no unit"),
             ("compose: { privilege: none }", "privilege"),
             ("compose: { privileged: [web] }", "names no unit"),
+            ("secrets: { db: any }", "`db` names no secret"),
+            ("secrets: { db.a: [web] }", "names no unit"),
             ("nodes: { VPS1: {} }", ""),
             ("nodes: { vps1: { adress: 1.2.3.4 } }", "adress"),
             ("nodes: { vps1: { address: vps1.example } }", ""),

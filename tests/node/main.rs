@@ -19,6 +19,7 @@ mod process;
 mod races;
 mod record;
 mod replace;
+mod sealed;
 mod text;
 mod verbs;
 mod volumes;

@@ -33,7 +33,7 @@ process_activate() {
 # same_program A B: whether two manifests start the same program in the same place with the same environment.
 same_program() {
     for same in "$1" "$2"; do
-        sed -n -e '/^command start /p' -e '/^directory /p' -e '/^env /p' "$unit_dir/$same.manifest" 2>/dev/null
+        sed -n -e '/^command start /p' -e '/^directory /p' -e '/^env /p' -e '/^sealed /p' "$unit_dir/$same.manifest" 2>/dev/null
         printf 'end\n'
     done >"$work/programs"
     awk '/^end$/ { block[++n] = text; text = ""; next } { text = text $0 "\n" } END { exit block[1] != block[2] }' \
