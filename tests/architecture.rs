@@ -35,6 +35,7 @@ const PURE: &[&str] =
 /// Imports inside one floor that are meant.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("source", "settings", "a remote is let in to as the settings say"),
+    ("secrets", "settings", "identities are looked for where the settings say"),
     ("probe", "transport", "http and tcp checks go through the node's sshd"),
     ("transport", "clock", "deadlines of verbs"),
     ("probe", "clock", "budgets of probes"),
