@@ -1,6 +1,7 @@
 //! The controller's own configuration and limits: file, environment and flags.
 
 mod limits;
+mod secrets;
 mod signatures;
 mod trust;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::model::{Limits, UnitId, parse_duration};
 
+pub use secrets::{KeyPlace, SecretText};
 pub use signatures::Signatures;
 pub use trust::History;
 
@@ -90,6 +92,8 @@ pub struct Settings {
     pub signatures: Option<Signatures>,
     /// What no commit may go beyond.
     pub limits: Option<Limits>,
+    /// Where the keys that open secrets are looked for, in order.
+    pub secrets: Vec<KeyPlace>,
 }
 
 /// Why settings can't be used.
@@ -137,6 +141,7 @@ struct File {
     controller: Option<String>,
     require_signatures: Option<signatures::SignaturesFile>,
     limits: Option<limits::LimitsFile>,
+    secrets: Option<secrets::SecretsFile>,
     /// Where all of it was read.
     #[serde(skip)]
     from: PathBuf,
@@ -183,6 +188,7 @@ impl Settings {
             controller: trust::controller(env("GITSYNC_CONTROLLER").or(file.controller))?,
             signatures: signatures::signatures(file.require_signatures, env)?,
             limits,
+            secrets: secrets::places(file.secrets, env),
         })
     }
 
