@@ -25,6 +25,7 @@ pub mod render;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod rollout;
+pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod transport;
