@@ -10,12 +10,13 @@ use clap::{Args, ValueEnum};
 use crate::check::{self, Checked};
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Asked, NoVault, Nodes, Vault, pinned, within};
+use crate::engine::{Asked, Nodes, Vault, pinned, within};
 use crate::journal::Journal;
 use crate::limits;
 use crate::model::{Commit, Fleet, Node, Release, Snapshot, Warning};
 use crate::render;
 use crate::report::diagnostics;
+use crate::secrets::Opener;
 use crate::settings::{Flags, History, Settings};
 use crate::source::{self, Distrust, SourceError};
 use crate::transport::{ControlDirectory, SshOptions, connect};
@@ -150,8 +151,8 @@ pub fn nodes(fleet: &Fleet, settings: &Settings) -> Result<Nodes, Problem> {
 }
 
 /// What opens the fleet's secrets.
-pub fn vault(_settings: &Settings) -> Arc<dyn Vault> {
-    Arc::new(NoVault)
+pub fn vault(settings: &Settings) -> Arc<dyn Vault> {
+    Arc::new(Opener::new(settings.secrets.clone()))
 }
 
 /// Asks nodes that good releases had and the wanted one no longer has, as far as their commits can be read.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
 use crate::model::{Content, Observed, Plan, Release, Sealed, SecretRef, UnitId};
+use crate::secrets::Opener;
 use crate::transport::Opened;
 
 use super::redact::Redactor;
@@ -16,6 +17,14 @@ pub type Values = BTreeMap<String, Zeroizing<Vec<u8>>>;
 pub trait Vault: Send + Sync {
     /// All values of the file at `path` in the repository; the error says why it can't be opened and what to do.
     fn open(&self, path: &str, text: &[u8]) -> Result<Values, String>;
+}
+
+impl Vault for Opener {
+    fn open(&self, path: &str, text: &[u8]) -> Result<Values, String> {
+        let opened = Self::open(self, path, text).map_err(|error| error.to_string())?;
+        let values = opened.iter();
+        Ok(values.map(|(key, value)| (key.to_owned(), Zeroizing::new(value.to_vec()))).collect())
+    }
 }
 
 /// Opens nothing: for fleets without secrets.

@@ -237,7 +237,8 @@ fn files_of_the_node_become_environment_from_listed_directories_only() {
 fn a_unit_has_the_secrets_that_are_listed_for_it_and_no_others() {
     let key = "secrets/db.yaml";
     let sealed = "admin: ENC[a]\nweb: ENC[b]\nsops:\n    age:\n        - recipient: age1\n          enc: x\n";
-    let text = "image: acme/x:1\nplacement: { on: all }\nenv: { P: secret:db.web, A: secret:db.admin }\n";
+    let text =
+        "image: acme/x:1\nplacement: { on: all }\nenv: { P: secret:db.web, A: secret:db.admin }\n";
     let files = [(key, sealed), ("services/x.yaml", text)];
     let allowed = |pattern: &str, unit: &str| {
         let secrets = listed(unit).map(|units| [(pattern.to_owned(), units)].into());

@@ -164,7 +164,7 @@ nodes:
 destinations: [/opt/stacks]
 commands: [ vps1/bundle.mcp ]
 node_files: [/etc/gitsync/secrets]
-secrets: { "db.*": [ "*/service.web" ], "tls.key": any }
+secrets: { db.*: [ '*/service.web' ], tls.key: any }
 compose: { privileged: none, host_network: any, cap_add: [cap_net_admin], devices: [/dev/dri] }
 ",
         )
