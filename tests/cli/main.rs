@@ -23,5 +23,6 @@ mod leaving;
 mod limits;
 mod looking;
 mod records;
+mod sealed;
 mod signatures;
 mod unlucky;
