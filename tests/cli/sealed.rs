@@ -228,7 +228,7 @@ fn secrets_reach_their_units_and_no_command_file_or_process_list_shows_them() {
     sealed.gitsync(&["apply", "--yes"]);
     // What a unit says of its secrets when it fails is masked, whatever way it says it.
     let leak =
-        "echo token $TOKEN; printf %s ada:$TOKEN | base64 -w0; echo; echo odd $ODD >&2; exit 3;";
+        "echo token $TOKEN; printf %s me:$TOKEN | base64 -w0; echo; echo odd $ODD >&2; exit 3;";
     sealed.web("web 2", leak);
     lab.commit("web tells everything");
     let said = sealed.gitsync(&["apply", "--yes"]).exits(3);
