@@ -28,4 +28,5 @@ mod poor;
 mod reboots;
 mod registries;
 mod removals;
+mod secrets;
 mod stage;
