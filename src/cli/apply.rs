@@ -13,6 +13,7 @@ use crate::settings::{Flags, Settings};
 use crate::source;
 
 use super::context::{self, Format, Global, Wanted};
+use super::left;
 use super::output::{self, colour_out};
 use super::problem::Problem;
 use super::reviewed::Reviewed;
@@ -96,7 +97,8 @@ impl Apply {
     ) -> Result<Survey, Problem> {
         let nodes = context::nodes(&wanted.fleet, settings)?;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
-        context::ask_gone(&self.path, wanted, settings, &mut asked).await?;
+        let record = (journal, Some(context::clock().now()));
+        left::ask(&self.path, wanted, settings, record, &mut asked).await?;
         context::recall(&self.path, wanted, settings, self.any_history, &mut asked)?;
         asked.let_go(journal).await?;
         asked.remember(&wanted.fleet, journal).await?;

@@ -155,29 +155,6 @@ pub fn vault(settings: &Settings) -> Arc<dyn Vault> {
     Arc::new(Opener::new(settings.secrets.clone()))
 }
 
-/// Asks nodes that good releases had and the wanted one no longer has, as far as their commits can be read.
-pub async fn ask_gone(
-    path: &Path,
-    wanted: &Wanted,
-    settings: &Settings,
-    asked: &mut Asked,
-) -> Result<(), Problem> {
-    let commit = wanted.release.commit.as_ref().map(|commit| commit.id.as_str());
-    for earlier in asked.earlier(commit) {
-        let earlier = source::revision(path, &earlier).ok();
-        let Some(earlier) = earlier.and_then(|snapshot| check::check(&snapshot).fleet) else {
-            continue;
-        };
-        let left = asked.gone(&earlier, &wanted.fleet, settings.limits.as_ref());
-        if !left.is_empty() {
-            let options = ssh_options(settings)?;
-            let way = |node: &Node| connect(node, &earlier.nodes, &options);
-            asked.join(&wanted.fleet.name, Nodes::new(left, settings.parallel, way)?).await;
-        }
-    }
-    Ok(())
-}
-
 /// Why what is wanted is not trusted, when the settings require signatures.
 ///
 /// Files that differ from their commit are signed by nobody.

@@ -13,7 +13,9 @@ mod demo;
 mod demo_app;
 mod demo_fleet;
 mod drift;
+mod forget;
 mod history;
+mod left;
 mod look;
 mod output;
 mod plan;
@@ -79,6 +81,8 @@ enum Command {
     Retry(retry::Retry),
     /// End the hold of a rollout whose controller is dead for good
     Unlock(unlock::UnlockCommand),
+    /// Say that a node which left the fleet is gone for good
+    Forget(forget::ForgetCommand),
     /// Go back to an earlier good release, from the nodes' own copies
     Rollback(rollback::Rollback),
     /// Print the JSON Schemas of the repository's files and of saved plans
@@ -145,6 +149,7 @@ fn asynchronous(command: &Command, global: &Global) -> Result<u8, Problem> {
             Command::Check(command) => command.run(global).await,
             Command::Retry(command) => command.run(global).await,
             Command::Unlock(command) => command.run(global).await,
+            Command::Forget(command) => command.run(global).await,
             Command::Rollback(command) => command.run(global).await,
             Command::Demo(command) => command.run().await,
             _ => Ok(0),

@@ -11,6 +11,7 @@ use crate::report::plan as view;
 use crate::settings::Flags;
 
 use super::context::{self, Global, Place};
+use super::left;
 use super::output::{self, colour_out};
 use super::problem::Problem;
 use super::saved;
@@ -98,12 +99,14 @@ impl PlanCommand {
         let nodes = context::nodes(&wanted.fleet, &settings)?;
         let allow = self.allow_no_rollback;
         let mut asked = Asked::ask(&wanted.fleet.name, nodes).await;
-        context::ask_gone(&self.place.path, &wanted, &settings, &mut asked).await?;
+        let journal = global.reader(&settings).await?;
+        let record = (&journal, None);
+        left::ask(&self.place.path, &wanted, &settings, record, &mut asked).await?;
         if let Some(distrust) = context::distrust(&self.place.path, &snapshot, &settings)? {
             asked.refuse(distrust);
         }
         context::recall(&self.place.path, &wanted, &settings, self.any_history, &mut asked)?;
-        asked.remember(&wanted.fleet, &global.reader(&settings).await?).await?;
+        asked.remember(&wanted.fleet, &journal).await?;
         let Survey { plan, observed, .. } =
             survey(&wanted.fleet, wanted.release, asked, allow).await;
         Ok(Saved::new(plan, &observed))

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::engine::kept;
+use crate::journal::Departed;
 use crate::model::{
     ContainerReport, Digest, Holder, Name, NodeReport, NodeState, Observed, ProcessState,
     Quarantined, Release, UnitId, UnitReport,
@@ -67,8 +68,12 @@ impl Status {
     /// Prints the table; exit code 0 whatever it says.
     pub async fn run(&self, global: &Global) -> Result<u8, Problem> {
         let look = look(global, &self.place).await?;
-        let answer =
-            answer(&look.wanted.fleet.name, &look.observed, &look.wanted.release, self.orphans);
+        let fleet = &look.wanted.fleet;
+        let departed = global.reader(&look.settings).await?.departed(&fleet.name).await?;
+        let mut answer = answer(&fleet.name, &look.observed, &look.wanted.release, self.orphans);
+        let open = departed.into_iter().filter(|one| one.forgotten.is_none());
+        let left = open.filter(|one| !fleet.nodes.contains_key(&one.node));
+        answer.nodes.extend(left.map(left_row));
         match self.format {
             Format::Json => output::json(&answer),
             Format::Text => {
@@ -114,6 +119,12 @@ fn node_row((node, state): (&Name, &NodeState)) -> NodeRow {
             holder: None,
         },
     }
+}
+
+/// A node that left the fleet and was not cleaned yet.
+fn left_row(one: Departed) -> NodeRow {
+    let state = format!("left the fleet, not cleaned since {}", output::when(one.since));
+    NodeRow { node: one.node, state, verdict: None, holder: None }
 }
 
 /// Up, and what the node took back by itself since its last good release.

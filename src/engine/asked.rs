@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::source::Distrust;
 
+use super::departed::is_clean;
 use super::goods;
 use super::nodes::Nodes;
 
@@ -108,7 +109,7 @@ impl Asked {
     /// The commits of good releases that the nodes keep, newest first, but for `wanted`: their files may have
     /// nodes that the wanted ones no longer have. Not only the last one: a node that could not be reached when it
     /// left the fleet is found through those before.
-    pub fn earlier(&self, wanted: Option<&str>) -> Vec<String> {
+    pub(super) fn earlier(&self, wanted: Option<&str>) -> Vec<String> {
         let commits = goods::kept(&self.observed).into_iter().filter_map(|good| good.commit);
         let mut seen: BTreeSet<String> = wanted.map(str::to_owned).into_iter().collect();
         commits.filter(|commit| seen.insert(commit.clone())).collect()
@@ -116,7 +117,7 @@ impl Asked {
 
     /// The nodes of an earlier fleet that a fleet no longer has and that weren't asked yet; those that are not as the
     /// limits pin them are not asked either.
-    pub fn gone<'a>(
+    pub(super) fn gone<'a>(
         &self,
         earlier: &'a Fleet,
         fleet: &Fleet,
@@ -128,19 +129,22 @@ impl Asked {
         left.filter(|node| self.nodes.get(&node.name).is_none() && known(node)).collect()
     }
 
-    /// Asks nodes that left the fleet, so that what still runs there is removed.
+    /// Asks nodes that left the fleet, so that what still runs there is removed; says of each whether it is clean.
     ///
     /// One that doesn't answer is warned about and keeps the rollout from nothing: the fleet goes on without it.
-    pub async fn join(&mut self, fleet: &Name, gone: Nodes) {
+    pub(super) async fn join(&mut self, fleet: &Name, gone: Nodes) -> Vec<(Name, bool)> {
         let said = gone.observe(fleet).await;
+        let mut clean = Vec::new();
         for (node, state) in said.nodes {
+            clean.push((node.clone(), is_clean(&state)));
             match &state {
-                NodeState::Reachable(report) if report.units.is_empty() => {}
+                NodeState::Reachable(_) if is_clean(&state) => {}
                 NodeState::Reachable(_) => drop(self.observed.nodes.insert(node, state)),
                 NodeState::Unreachable(reason) => self.warnings.push(left_behind(&node, reason)),
             }
         }
         self.nodes.join(gone);
+        clean
     }
 }
 
@@ -181,7 +185,7 @@ fn left_behind(node: &Name, reason: &str) -> Warning {
         code: "removed-unreachable".to_owned(),
         message: format!(
             "{node} left the fleet but does not answer ({reason}): what runs there stays; \
-             the next rollouts ask again"
+             the next rollouts ask again, until `gitsync forget {node}`"
         ),
         unit: None,
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use crate::check;
 use crate::clock::{Clock, jitter};
 use crate::event::Event;
 use crate::journal::{Journal, Kind};
-use crate::model::{Commit, Fleet, Limits, Node, Release, UnitId, Verdict};
+use crate::model::{Fleet, Limits, Node, Release, UnitId, Verdict};
 use crate::plan;
 use crate::render;
 use crate::rollout::NodeProgress;
@@ -20,6 +21,7 @@ use crate::transport::Transport;
 use crate::transport::ssh::ConfigError;
 
 use super::asked::Asked;
+use super::departed::{Earlier, Left};
 use super::drive::{DriveError, Driven, Stop};
 use super::gate::{gate, within};
 use super::news::News;
@@ -307,7 +309,14 @@ impl Daemon {
             }
         };
         let mut asked = Asked::ask(&fleet.name, nodes).await;
-        self.ask_gone(fleet, release.commit.as_ref(), &mut asked).await;
+        let left = Left {
+            fleet,
+            commit: release.commit.as_ref().map(|commit| commit.id.as_str()),
+            limits: self.limits.as_ref(),
+            journal: &self.journal,
+            now: Some(self.clock.now()),
+        };
+        asked.ask_left(&left, self).await?;
         asked.let_go(&self.journal).await?;
         asked.remember(fleet, &self.journal).await?;
         asked.halt(fleet);
@@ -342,18 +351,17 @@ impl Daemon {
         let left = rollout.nodes().any(|(_, progress)| progress == NodeProgress::Left);
         Ok(after(&driven, asleep || left, rollout.quarantine().is_some()))
     }
+}
 
-    /// Asks nodes that good releases had and the wanted one no longer has.
-    async fn ask_gone(&self, fleet: &Fleet, commit: Option<&Commit>, asked: &mut Asked) {
-        for earlier in asked.earlier(commit.map(|commit| commit.id.as_str())) {
-            let Ok(snapshot) = self.mirror.snapshot(&earlier, &self.path).await else { continue };
-            let Some(earlier) = check::check(&snapshot).fleet else { continue };
-            let ways = |node: &Node| (self.connect)(node, &earlier);
-            let gone = asked.gone(&earlier, fleet, self.limits.as_ref());
-            if let Ok(nodes) = Nodes::new(gone, self.parallel, ways) {
-                asked.join(&fleet.name, nodes).await;
-            }
-        }
+#[async_trait]
+impl Earlier for Daemon {
+    async fn fleet(&self, commit: &str) -> Option<Fleet> {
+        let snapshot = self.mirror.snapshot(commit, &self.path).await.ok()?;
+        check::check(&snapshot).fleet
+    }
+
+    fn ways(&self, nodes: Vec<&Node>, fleet: &Fleet) -> Option<Nodes> {
+        Nodes::new(nodes, self.parallel, |node| (self.connect)(node, fleet)).ok()
     }
 }
 

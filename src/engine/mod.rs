@@ -2,6 +2,7 @@
 
 mod asked;
 mod daemon;
+mod departed;
 mod drive;
 mod execute;
 mod gate;
@@ -20,6 +21,7 @@ mod upkeep;
 
 pub use asked::Asked;
 pub use daemon::{Connect, Daemon, DaemonError, Wakes};
+pub use departed::{Earlier, Left};
 pub use drive::{DriveError, Driven, Stop};
 pub use execute::{Known, Work};
 pub use gate::{Refusal, gate, holders, pinned, within};

@@ -3,12 +3,14 @@
 //! SQLite with a write-ahead log and `synchronous=FULL`: when a call returns, what it wrote outlives a power cut.
 //! The nodes' own records decide what is true; the journal adds details, and lets a controller go on after a crash.
 
+mod departed;
 mod error;
 mod lock;
 mod record;
 mod store;
 mod unlocks;
 
+pub use departed::{Departed, Forgotten};
 pub use error::JournalError;
 pub use record::{Kind, NewRollout, Past, RolloutRecord, Shown};
 pub use store::Journal;

@@ -84,7 +84,9 @@ impl Journal {
         let first = Migration::new(1, "rollouts".into(), MigrationType::Simple, sql, false);
         let sql = include_str!("migrations/0002_unlocks.sql").into_sql_str();
         let second = Migration::new(2, "unlocks".into(), MigrationType::Simple, sql, false);
-        let run = Migrator::with_migrations(vec![first, second]).run(&self.pool).await;
+        let sql = include_str!("migrations/0003_departed.sql").into_sql_str();
+        let third = Migration::new(3, "departed".into(), MigrationType::Simple, sql, false);
+        let run = Migrator::with_migrations(vec![first, second, third]).run(&self.pool).await;
         run.map_err(|error| match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 self.failed(error, "")

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "",
     "validate",
     "render",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 18] = [
     "check",
     "retry",
     "unlock",
+    "forget",
     "rollback",
     "schema",
     "completions",

@@ -13,6 +13,7 @@ mod signing;
 
 mod applying;
 mod daemon;
+mod departed;
 mod exact;
 mod guards;
 mod help;

@@ -110,7 +110,7 @@ impl Sealed {
     }
 
     /// Insists that no secret is in anything that was said, in any command line, or in a file that others may read.
-    fn is_kept(mut self) {
+    fn end(mut self) {
         self.over.store(true, Ordering::Relaxed);
         let lines = self.watch.take().unwrap().join().unwrap();
         let said = std::mem::take(&mut *self.said.lock().unwrap());
@@ -249,7 +249,7 @@ fn secrets_reach_their_units_and_no_command_file_or_process_list_shows_them() {
         sealed.gitsync(&["show", id]);
         sealed.gitsync(&["show", id, "--format", "json"]).exits(0);
     }
-    sealed.is_kept();
+    sealed.end();
 }
 
 #[test]
@@ -293,5 +293,5 @@ fn without_a_key_nothing_is_begun_and_the_daemon_goes_on_once_it_is_there() {
     for _ in 0..5 {
         sealed.gitsync(&["status"]).exits(0);
     }
-    sealed.is_kept();
+    sealed.end();
 }

@@ -69,6 +69,7 @@ pub fn bytes(content: &Content) -> &[u8] {
     match content {
         Content::Bytes(bytes) => bytes,
         Content::OnNode(blob) => panic!("{blob} is not here"),
+        Content::Sealed(sealed) => panic!("{sealed:?} is not open"),
     }
 }
 

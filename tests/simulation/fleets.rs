@@ -60,7 +60,7 @@ pub fn update(id: &str) -> Step {
         reasons: Vec::new(),
         notices: Vec::new(),
         way_back: WayBack::Previous,
-        sealed: BTreeSet::new(),
+        sealed: Default::default(),
         rollback: Rollback::Auto,
         health: Some(health()),
         health_before: Some(health()),
@@ -77,7 +77,7 @@ pub fn create(id: &str) -> Step {
         from: None,
         health_before: None,
         way_back: WayBack::Removal,
-        sealed: BTreeSet::new(),
+        sealed: Default::default(),
         ..update(id)
     }
 }
