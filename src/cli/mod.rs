@@ -14,6 +14,7 @@ mod demo_app;
 mod demo_fleet;
 mod drift;
 mod forget;
+mod graph;
 mod history;
 mod left;
 mod look;
@@ -59,6 +60,8 @@ enum Command {
     Validate(validate::Validate),
     /// Write or print every file exactly as it would land on its node
     Render(render::Render),
+    /// Draw the fleet: nodes, units and what leads from one to another
+    Graph(graph::GraphCommand),
     /// Show what would change where, why, and what people would notice
     Plan(plan::PlanCommand),
     /// Show a plan that was saved for review
@@ -127,6 +130,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Command::ShowPlan(command) => command.run(),
         Command::Validate(command) => command.run(global),
         Command::Render(command) => command.run(global),
+        Command::Graph(command) => command.run(global),
         Command::DemoApp(app) => app.serve().map(|()| 0).map_err(Problem::from_io),
         other => asynchronous(other, global),
     }

@@ -2,6 +2,7 @@
 //! Listeners and views: plain data made readable for people, pull requests and programs.
 
 pub mod diagnostics;
+pub mod graph;
 pub mod lines;
 pub mod plan;
 pub mod progress;

@@ -8,6 +8,7 @@ const COMMANDS: [&str; 19] = [
     "",
     "validate",
     "render",
+    "graph",
     "plan",
     "show-plan",
     "apply",

@@ -15,6 +15,7 @@ mod applying;
 mod daemon;
 mod departed;
 mod exact;
+mod graph;
 mod guards;
 mod help;
 mod hostile;
