@@ -16,6 +16,9 @@ mod drift;
 mod forget;
 mod graph;
 mod history;
+mod init;
+mod init_files;
+mod init_git;
 mod left;
 mod look;
 mod output;
@@ -56,6 +59,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a fleet repository: small, commented and valid
+    Init(init::Init),
     /// Check a fleet repository: every problem of every file in one run
     Validate(validate::Validate),
     /// Write or print every file exactly as it would land on its node
@@ -128,6 +133,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::ShowPlan(command) => command.run(),
+        Command::Init(command) => command.run(global),
         Command::Validate(command) => command.run(global),
         Command::Render(command) => command.run(global),
         Command::Graph(command) => command.run(global),

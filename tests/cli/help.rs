@@ -4,8 +4,9 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "",
+    "init",
     "validate",
     "render",
     "graph",

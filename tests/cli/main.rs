@@ -19,6 +19,7 @@ mod graph;
 mod guards;
 mod help;
 mod hostile;
+mod init;
 mod killed;
 mod lab;
 mod leaving;
