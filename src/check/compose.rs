@@ -4,17 +4,22 @@
 //! it reads nothing outside its own folder. The keys are those of the Compose specification (compose-spec.io).
 
 pub mod codes;
+pub mod dotenv;
 mod interpolate;
 mod mounts;
 mod ports;
 pub mod powers;
 mod references;
 mod services;
+mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use self::interpolate::Variables;
 use self::mounts::Mounted;
+use self::references::Included;
+use self::tags::{Tag, untagged};
 use super::document::{Tree, Yaml, parse_tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::model::{AbsPath, Brought, BroughtService, PortMapping, Snapshot};
@@ -48,6 +53,14 @@ pub struct Compose {
     volumes: BTreeMap<String, Volume>,
     /// Files of the repository that it reads (`env_file`, `include`, `configs`, …), by their paths there, sorted.
     pub references: Vec<String>,
+    /// What it would read, there or not, by its path in the repository and what for.
+    pub wanted: BTreeSet<(String, Use)>,
+    /// Variables that its texts ask for.
+    pub used: BTreeSet<String>,
+    /// Variables that services get from compose's own environment, named without a value.
+    pub passed: BTreeSet<String>,
+    /// The same for arguments of builds.
+    pub build_args: BTreeSet<String>,
     /// Powers over its node, with who asks for them.
     asked: Vec<(String, powers::Asked)>,
 }
@@ -61,6 +74,25 @@ struct Service {
     mounts: Vec<Mounted>,
     once: bool,
     profiled: bool,
+}
+
+/// What compose reads a file or directory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// A compose file: `include`, `extends`.
+    Compose,
+    /// Values of variables in compose files.
+    Variables,
+    /// `env_file` of a service.
+    Environment,
+    /// The file of a secret.
+    Secret,
+    /// The file of a config.
+    Config,
+    /// What images are built from.
+    Build,
+    /// Anything else.
+    Other,
 }
 
 /// A top-level volume.
@@ -81,6 +113,10 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
         problems: Vec::new(),
         files: BTreeMap::new(),
         references: BTreeSet::new(),
+        wanted: BTreeSet::new(),
+        used: BTreeSet::new(),
+        passed: BTreeSet::new(),
+        build_args: BTreeSet::new(),
         read: BTreeSet::new(),
         ports: 0,
         mounts: 0,
@@ -90,7 +126,8 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
     let mut compose =
         Compose { file: source.file.to_owned(), path: path.clone(), ..Compose::default() };
     if let Some(file) = reader.open(&path) {
-        let part = Part { file, base: String::new() };
+        let variables = Rc::new(Variables::given(source.variables));
+        let part = Part { file, base: String::new(), variables, merged: None };
         let parts = reader.included(part);
         reader.volumes(&parts, &mut compose);
         compose.asked.extend(parts.iter().flat_map(|part| reader.part_powers(part)));
@@ -98,6 +135,10 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
     }
     reader.references.remove(&path);
     compose.references = reader.references.into_iter().collect();
+    compose.wanted = reader.wanted;
+    compose.used = reader.used;
+    compose.passed = reader.passed;
+    compose.build_args = reader.build_args;
     (compose, reader.problems)
 }
 
@@ -142,13 +183,15 @@ impl Service {
 struct Opened {
     tree: Tree,
     services: BTreeMap<String, usize>,
+    /// Compose's own tags, by the line that they stand in.
+    tags: BTreeMap<u32, Tag>,
 }
 
 impl Opened {
-    fn new(tree: Tree) -> Self {
+    fn new(tree: Tree, tags: BTreeMap<u32, Tag>) -> Self {
         let pairs = tree.root.get("services").map(Yaml::pairs).unwrap_or_default();
         let services = pairs.iter().enumerate().map(|(at, pair)| (pair.key.clone(), at)).collect();
-        Self { tree, services }
+        Self { tree, services, tags }
     }
 }
 
@@ -157,6 +200,9 @@ impl Opened {
 struct Part {
     file: Rc<Opened>,
     base: String,
+    variables: Rc<Variables>,
+    /// Where it is included together with files that are merged with it.
+    merged: Option<Place>,
 }
 
 impl Part {
@@ -172,6 +218,35 @@ impl Part {
     fn place(&self, yaml: &Yaml) -> Place {
         self.file.tree.place(yaml.span)
     }
+
+    /// The text of a scalar as compose will see it; none when that isn't known here.
+    fn text(&self, yaml: &Yaml) -> Option<String> {
+        interpolate::interpolate(yaml.text()?, &self.variables).text
+    }
+
+    /// Whether what lower files say under a key of a service still counts.
+    fn keeps(&self, service: &Yaml, key: &str) -> bool {
+        self.tag(service, key).is_none()
+    }
+
+    fn tag(&self, service: &Yaml, key: &str) -> Option<Tag> {
+        self.file.tags.get(&service.pair(key)?.key_span.line).copied()
+    }
+
+    /// The value of a key of a service, unless it takes away what lower files say.
+    fn said<'y>(&self, service: &'y Yaml, key: &str) -> Option<&'y Yaml> {
+        let value = service.get(key)?;
+        (self.tag(service, key) != Some(Tag::Reset)).then_some(value)
+    }
+}
+
+fn included(file: Rc<Opened>, one: &Included, several: bool) -> Part {
+    Part {
+        file,
+        base: one.base.clone(),
+        variables: Rc::clone(&one.variables),
+        merged: several.then(|| one.item.clone()),
+    }
 }
 
 /// What is known and found while one compose file is read.
@@ -182,6 +257,10 @@ struct Reader<'a> {
     /// Files whose own reading was checked.
     read: BTreeSet<String>,
     references: BTreeSet<String>,
+    wanted: BTreeSet<(String, Use)>,
+    used: BTreeSet<String>,
+    passed: BTreeSet<String>,
+    build_args: BTreeSet<String>,
     ports: usize,
     mounts: usize,
     extends: usize,
@@ -202,8 +281,9 @@ impl Reader<'_> {
         if let Some(known) = self.files.get(path) {
             return known.clone();
         }
-        let parsed = match parse_tree(path, self.source.snapshot.content(path)?) {
-            Ok(tree) => Some(Rc::new(Opened::new(tree))),
+        let (bytes, tags) = untagged(self.source.snapshot.content(path)?);
+        let parsed = match parse_tree(path, &bytes) {
+            Ok(tree) => Some(Rc::new(Opened::new(tree, tags))),
             Err(problems) => {
                 self.problems.extend(problems);
                 None
@@ -219,24 +299,22 @@ impl Reader<'_> {
         let mut next = 0;
         while let Some(part) = parts.get(next).cloned() {
             next += 1;
-            for (path, base, place) in self.includes(&part) {
-                if self.files.contains_key(&path) {
+            let found = self.includes(&part);
+            for one in &found {
+                if self.files.contains_key(&one.path) {
                     continue;
                 }
                 if self.files.len() >= MAX_FILES {
                     let message = format!("more than {MAX_FILES} files are included");
+                    let place = one.place.clone();
                     self.problems.push(Diagnostic::error(codes::NOT_COMPOSE, message, place));
                     return parts;
                 }
-                parts.extend(self.open(&path).map(|file| Part { file, base }));
+                let several = found.iter().filter(|other| other.item == one.item).count() > 1;
+                parts.extend(self.open(&one.path).map(|file| included(file, one, several)));
             }
         }
         parts
-    }
-
-    /// The text of a scalar as compose will see it; none when that isn't known here.
-    fn text(&self, yaml: &Yaml) -> Option<String> {
-        interpolate::interpolate(yaml.text()?, self.source.variables).text
     }
 
     fn wrong(&mut self, part: &Part, yaml: &Yaml, message: impl Into<String>) {

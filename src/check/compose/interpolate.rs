@@ -7,6 +7,31 @@ const AT_RUN_TIME: [&str; 2] = ["PATH", "HOME"];
 /// Defaults inside defaults.
 const MAX_DEPTH: usize = 8;
 
+/// The variables that one compose file sees; a value that isn't known here is none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Variables(BTreeMap<String, Option<String>>);
+
+impl Variables {
+    /// Those that compose itself is given.
+    pub(super) fn given(variables: &BTreeMap<String, String>) -> Self {
+        Self(variables.iter().map(|(name, text)| (name.clone(), Some(text.clone()))).collect())
+    }
+
+    /// With more of a file; what was there before counts.
+    #[must_use]
+    pub(super) fn or(&self, more: Vec<(String, Option<String>)>) -> Self {
+        let mut all: BTreeMap<String, Option<String>> = more.into_iter().collect();
+        all.retain(|name, _| !AT_RUN_TIME.contains(&name.as_str()));
+        all.extend(self.0.clone());
+        Self(all)
+    }
+
+    /// Whether a variable has a value, known or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
 /// What compose makes of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Interpolated {
@@ -14,25 +39,29 @@ pub(super) struct Interpolated {
     pub text: Option<String>,
     /// Variables without a value or a default.
     pub missing: Vec<String>,
+    /// Every variable that the text asks for.
+    pub used: Vec<String>,
     /// Whether compose would refuse the text.
     pub malformed: bool,
 }
 
 /// Puts the values of variables into a text.
-pub(super) fn interpolate(text: &str, variables: &BTreeMap<String, String>) -> Interpolated {
-    let mut state = State { variables, missing: Vec::new(), malformed: false };
+pub(super) fn interpolate(text: &str, variables: &Variables) -> Interpolated {
+    let mut state = State { variables, missing: Vec::new(), used: Vec::new(), malformed: false };
     let text = state.expand(text, 0);
     let known = !state.malformed && state.missing.is_empty();
     Interpolated {
         text: text.filter(|_| known),
         missing: state.missing,
+        used: state.used,
         malformed: state.malformed,
     }
 }
 
 struct State<'a> {
-    variables: &'a BTreeMap<String, String>,
+    variables: &'a Variables,
     missing: Vec<String>,
+    used: Vec<String>,
     malformed: bool,
 }
 
@@ -133,9 +162,11 @@ impl State<'_> {
         }
     }
 
-    fn value(&self, name: &str) -> Value {
-        match self.variables.get(name) {
-            Some(text) => Value::Known(text.clone()),
+    fn value(&mut self, name: &str) -> Value {
+        self.used.push(name.to_owned());
+        match self.variables.0.get(name) {
+            Some(Some(text)) => Value::Known(text.clone()),
+            Some(None) => Value::AtRunTime,
             None if AT_RUN_TIME.contains(&name) => Value::AtRunTime,
             None => Value::Missing,
         }
@@ -183,7 +214,20 @@ mod tests {
             ("TAG".to_owned(), "1.2".to_owned()),
             ("EMPTY".to_owned(), String::new()),
         ]);
-        interpolate(text, &variables)
+        interpolate(text, &Variables::given(&variables))
+    }
+
+    #[test]
+    fn what_compose_itself_is_given_counts_before_what_a_file_says() {
+        let own = Variables::given(&BTreeMap::from([("A".to_owned(), "own".to_owned())]));
+        let said = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        let both = own.or(vec![said("A", Some("file")), said("B", Some("b")), said("C", None)]);
+        assert_eq!(interpolate("$A-$B", &both).text.as_deref(), Some("own-b"));
+        let unknown = interpolate("${C:-x}", &both);
+        assert!(unknown.text.is_none() && unknown.missing.is_empty());
+        assert!(both.has("C") && !both.has("D"));
+        let home = own.or(vec![said("HOME", Some("/root"))]);
+        assert_eq!(interpolate("$HOME", &home).text, None);
     }
 
     #[test]
@@ -211,7 +255,8 @@ mod tests {
     fn what_has_no_value_is_named_each_time() {
         assert_eq!(with("$A/${B}/${TAG}").missing, ["A", "B"]);
         assert_eq!(with("${A:?tell me}").missing, ["A"]);
-        assert_eq!(with("${HOME}/x"), Interpolated::default());
+        let home = with("${HOME}/x");
+        assert!(home.text.is_none() && home.missing.is_empty() && !home.malformed);
         assert_eq!(with("${X:-${Y}}").missing, ["Y"]);
     }
 

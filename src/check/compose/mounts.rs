@@ -33,6 +33,12 @@ struct Entry {
 }
 
 impl Mounted {
+    /// Whether it takes the place in the container that the other one is meant for.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let known = !matches!(other.source, Source::Unknown);
+        known && self.target == other.target
+    }
+
     /// The mount of a service whose files lie in `directory`; none when its source isn't known here
     /// or is above the root directory.
     pub(super) fn below(&self, directory: &AbsPath) -> Option<Mount> {
@@ -63,16 +69,16 @@ impl Reader<'_> {
                 self.wrong(part, volumes, "`volumes` must be a mapping of names");
             }
             for pair in volumes.pairs() {
-                let volume = self.volume(&pair.key, &pair.value);
+                let volume = Self::volume(part, &pair.key, &pair.value);
                 compose.volumes.entry(pair.key.clone()).or_insert(volume);
             }
         }
     }
 
-    fn volume(&self, key: &str, value: &Yaml) -> Volume {
-        let name = value.get("name").and_then(|name| self.text(name));
+    fn volume(part: &Part, key: &str, value: &Yaml) -> Volume {
+        let name = value.get("name").and_then(|name| part.text(name));
         let external = value.get("external");
-        let nested = external.and_then(|e| e.get("name")).and_then(|name| self.text(name));
+        let nested = external.and_then(|e| e.get("name")).and_then(|name| part.text(name));
         let is_external = external.is_some_and(|e| e.text() != Some("false"));
         match (is_external, name.or(nested)) {
             (true, name) => Volume::External(name.unwrap_or_else(|| key.to_owned())),
@@ -100,8 +106,8 @@ impl Reader<'_> {
         }
         for item in list.items() {
             let entry = match &item.kind {
-                Kind::Map(_) => self.long_mount(item),
-                _ => self.text(item).map(|text| short(&text)),
+                Kind::Map(_) => Self::long_mount(part, item),
+                _ => part.text(item).map(|text| short(&text)),
             };
             match entry.map(|entry| entry.and_then(|entry| mounted(part, entry, volumes))) {
                 Some(Ok(mount)) => found.extend(mount),
@@ -116,8 +122,8 @@ impl Reader<'_> {
     }
 
     /// The long form; none when it hangs on something that isn't known here.
-    fn long_mount(&self, item: &Yaml) -> Option<Result<Entry, String>> {
-        let text = |key| item.get(key).filter(|value| !value.is_null()).map(|v| self.text(v));
+    fn long_mount(part: &Part, item: &Yaml) -> Option<Result<Entry, String>> {
+        let text = |key| item.get(key).filter(|value| !value.is_null()).map(|v| part.text(v));
         let target = match text("target") {
             Some(text) => text?,
             None => return Some(Err("a mount needs a `target`".to_owned())),

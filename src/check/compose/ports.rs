@@ -37,8 +37,8 @@ impl Reader<'_> {
         }
         for item in list.items() {
             let published = match &item.kind {
-                Kind::Map(_) => self.long(item),
-                _ => self.text(item).map(|text| short(&text)),
+                Kind::Map(_) => Self::long(part, item),
+                _ => part.text(item).map(|text| short(&text)),
             };
             match published.map(|published| published.and_then(|p| fixed(&p))) {
                 Some(Ok(Some(published))) => {
@@ -75,8 +75,8 @@ impl Reader<'_> {
     }
 
     /// The long form; none when it hangs on something that isn't known here.
-    fn long(&self, item: &Yaml) -> Option<Result<Published, Problem>> {
-        let text = |key| item.get(key).filter(|value| !value.is_null()).map(|v| self.text(v));
+    fn long(part: &Part, item: &Yaml) -> Option<Result<Published, Problem>> {
+        let text = |key| item.get(key).filter(|value| !value.is_null()).map(|v| part.text(v));
         let target = match text("target") {
             Some(text) => text?,
             None => return Some(Err("a port needs a `target`")),

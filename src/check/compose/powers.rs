@@ -157,26 +157,28 @@ impl Reader<'_> {
             }
         }
         for pair in root.get("networks").map(Yaml::pairs).unwrap_or_default() {
-            if self.is_host_network(&pair.key, &pair.value) {
+            if self.is_host_network(part, &pair.key, &pair.value) {
                 let who = format!("the network {}", pair.key);
                 found.push((who, Asked::Power(Power::HostNetwork)));
             }
         }
         for pair in root.get("volumes").map(Yaml::pairs).unwrap_or_default() {
             let who = format!("the volume {}", pair.key);
-            found.extend(self.volume_power(&pair.value).map(|power| (who, Asked::Power(power))));
+            found.extend(
+                self.volume_power(part, &pair.value).map(|power| (who, Asked::Power(power))),
+            );
         }
         found
     }
 
     /// Whether a top-level network is, or lies beside, the node's own.
-    fn is_host_network(&self, key: &str, network: &Yaml) -> bool {
+    fn is_host_network(&self, part: &Part, key: &str, network: &Yaml) -> bool {
         let said = |key| network.get(key).filter(|value| !value.is_null());
-        let driver = said("driver").map(|driver| self.text(driver));
+        let driver = said("driver").map(|driver| part.text(driver));
         let plain = |text: &Option<String>| matches!(text.as_deref(), Some("bridge" | "overlay"));
         let external = said("external");
         let nested = external.and_then(|it| it.get("name"));
-        let name = said("name").or(nested).map(|name| self.text(name));
+        let name = said("name").or(nested).map(|name| part.text(name));
         let host = match name {
             Some(name) => name.is_none_or(|name| name == "host"),
             None => external.is_some() && key == "host",
@@ -185,31 +187,31 @@ impl Reader<'_> {
     }
 
     /// Options of a volume may mount whatever the node can mount.
-    fn volume_power(&self, volume: &Yaml) -> Option<Power> {
+    fn volume_power(&self, part: &Part, volume: &Yaml) -> Option<Power> {
         let local = |text: Option<String>| text.as_deref() == Some("local");
         let driver = volume.get("driver").filter(|driver| !driver.is_null());
-        if driver.is_some_and(|driver| !local(self.text(driver))) {
+        if driver.is_some_and(|driver| !local(part.text(driver))) {
             return Some(Power::Privileged("`driver`".to_owned()));
         }
         let options = volume.get("driver_opts").filter(|options| !options.is_null())?;
-        let device = options.get("device").and_then(|device| self.text(device));
+        let device = options.get("device").and_then(|device| part.text(device));
         let path = device.and_then(|device| super::mounts::absolute(&device));
         Some(path.map_or_else(|| Power::Privileged("`driver_opts`".to_owned()), Power::HostMount))
     }
 
     /// The powers of one service but its mounts.
-    pub(super) fn service_powers(&self, service: &Yaml) -> Vec<Asked> {
+    pub(super) fn service_powers(&self, part: &Part, service: &Yaml) -> Vec<Asked> {
         let mut found = Vec::new();
         for pair in service.pairs().iter().filter(|pair| !pair.value.is_null()) {
-            found.extend(self.key_powers(&pair.key, &pair.value));
+            found.extend(self.key_powers(part, &pair.key, &pair.value));
         }
         found
     }
 
-    fn key_powers(&self, key: &str, value: &Yaml) -> Vec<Asked> {
+    fn key_powers(&self, part: &Part, key: &str, value: &Yaml) -> Vec<Asked> {
         let quoted = || format!("`{key}`");
         let list = |make: fn(&str) -> Power| -> Vec<Asked> {
-            let texts = each(value).into_iter().map(|item| self.text(item));
+            let texts = each(value).into_iter().map(|item| part.text(item));
             texts
                 .map(|text| text.map_or_else(|| privileged(quoted()), |t| make(&t).into()))
                 .collect()
@@ -217,11 +219,13 @@ impl Reader<'_> {
         match key {
             "volumes" | "<<" => Vec::new(),
             "cap_add" => list(|text| Power::Capability(capability(text))),
-            "devices" => self.devices(value),
+            "devices" => self.devices(part, value),
             "gpus" => vec![Power::Device("gpus".to_owned()).into()],
-            "network_mode" => self.network_mode(value).into_iter().collect(),
-            "pid" | "ipc" | "uts" | "userns_mode" | "cgroup" => self.namespace(key, value),
-            "security_opt" => each(value).into_iter().filter_map(|it| self.security(it)).collect(),
+            "network_mode" => self.network_mode(part, value).into_iter().collect(),
+            "pid" | "ipc" | "uts" | "userns_mode" | "cgroup" => self.namespace(part, key, value),
+            "security_opt" => {
+                each(value).into_iter().filter_map(|it| self.security(part, it)).collect()
+            }
             "deploy" => deploy(value),
             "build" => build(value),
             "post_start" | "pre_stop" => {
@@ -229,12 +233,12 @@ impl Reader<'_> {
                 if value.items().iter().any(bare) { vec![privileged(quoted())] } else { Vec::new() }
             }
             "privileged" | "oom_kill_disable" | "use_api_socket" => {
-                let off = self.text(value).as_deref() == Some("false");
+                let off = part.text(value).as_deref() == Some("false");
                 if off { Vec::new() } else { vec![privileged(quoted())] }
             }
             "volumes_from" => {
                 let own = |item: &Yaml| {
-                    self.text(item).is_some_and(|text| !text.starts_with("container:"))
+                    part.text(item).is_some_and(|text| !text.starts_with("container:"))
                 };
                 if each(value).into_iter().all(own) {
                     Vec::new()
@@ -248,8 +252,8 @@ impl Reader<'_> {
     }
 
     /// `none`, `bridge` and a service of the same file give nothing that belongs to the node.
-    fn network_mode(&self, value: &Yaml) -> Option<Asked> {
-        match self.text(value).as_deref() {
+    fn network_mode(&self, part: &Part, value: &Yaml) -> Option<Asked> {
+        match part.text(value).as_deref() {
             Some("none" | "bridge" | "default") => None,
             Some(text) if text.starts_with("service:") => None,
             Some("host") => Some(Power::HostNetwork.into()),
@@ -261,17 +265,17 @@ impl Reader<'_> {
         }
     }
 
-    fn namespace(&self, key: &str, value: &Yaml) -> Vec<Asked> {
+    fn namespace(&self, part: &Part, key: &str, value: &Yaml) -> Vec<Asked> {
         let own = |text: &str| matches!(text, "private" | "shareable" | "none" | "");
-        match self.text(value) {
+        match part.text(value) {
             Some(text) if own(&text) || text.starts_with("service:") => Vec::new(),
             _ => vec![Power::HostNamespace(key.to_owned()).into()],
         }
     }
 
     /// What confines a container more is fine; everything else takes confinement away.
-    fn security(&self, option: &Yaml) -> Option<Asked> {
-        let Some(text) = self.text(option) else {
+    fn security(&self, part: &Part, option: &Yaml) -> Option<Asked> {
+        let Some(text) = part.text(option) else {
             return Some(privileged("`security_opt`".to_owned()));
         };
         let text = text.replace(['=', ' '], ":");
@@ -281,9 +285,9 @@ impl Reader<'_> {
         (!kept).then(|| privileged(format!("`security_opt: {text}`")))
     }
 
-    fn devices(&self, value: &Yaml) -> Vec<Asked> {
+    fn devices(&self, part: &Part, value: &Yaml) -> Vec<Asked> {
         let device = |item: &Yaml| {
-            let text = item.get("source").map_or_else(|| self.text(item), |it| self.text(it));
+            let text = item.get("source").map_or_else(|| part.text(item), |it| part.text(it));
             match text {
                 Some(text) => Power::Device(text.split(':').next().unwrap_or_default().to_owned()),
                 None => Power::Privileged("`devices`".to_owned()),

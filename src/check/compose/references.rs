@@ -1,7 +1,9 @@
 //! Everything that compose reads besides its own file: it must lie in the same folder, and be there.
 
-use super::interpolate::interpolate;
-use super::{Part, Reader, codes};
+use std::rc::Rc;
+
+use super::interpolate::{Variables, interpolate};
+use super::{Part, Reader, Use, codes, dotenv};
 use crate::check::document::{Kind, Yaml};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -19,29 +21,78 @@ pub(super) enum Needed {
     Directory,
 }
 
+/// A file that a part includes.
+pub(super) struct Included {
+    /// Its path in the repository.
+    pub path: String,
+    /// What its relative paths start from.
+    pub base: String,
+    /// The variables that it sees.
+    pub variables: Rc<Variables>,
+    /// Where it is included; files that are merged have one place.
+    pub item: Place,
+    /// Where its own path is written.
+    pub place: Place,
+}
+
 impl Reader<'_> {
-    /// What a part includes: path in the repository, base of its relative paths, and where that is written.
-    pub(super) fn includes(&mut self, part: &Part) -> Vec<(String, String, Place)> {
+    /// What a part includes. Several files of one `path` are merged, and start from the first one's folder.
+    pub(super) fn includes(&mut self, part: &Part) -> Vec<Included> {
         let mut found = Vec::new();
         let Some(include) = part.root().get("include") else {
             return found;
         };
         for item in include.items() {
-            for file in item.get("env_file").map(each).unwrap_or_default() {
-                self.reference(part, file, Needed::File);
-            }
-            let files = item.get("path").unwrap_or(item);
+            let files = each(item.get("path").unwrap_or(item));
+            let below: Vec<Option<String>> = files
+                .iter()
+                .map(|file| self.reference(part, file, Needed::File, Use::Compose))
+                .collect();
             let own_base = item.get("project_directory").and_then(|base| self.below(part, base));
-            for file in each(files) {
-                let Some(below) = self.reference(part, file, Needed::File) else {
-                    continue;
-                };
-                let folder = below.rsplit_once('/').map_or("", |(folder, _)| folder);
-                let base = own_base.clone().unwrap_or_else(|| folder.to_owned());
-                found.push((self.path_of(&below), base, part.place(file)));
+            let first = below.iter().flatten().next();
+            let folder = first.and_then(|path| path.rsplit_once('/')).map_or("", |(at, _)| at);
+            let base = own_base.unwrap_or_else(|| folder.to_owned());
+            let variables = self.included_variables(part, item, &base);
+            for (file, below) in files.iter().zip(&below) {
+                let Some(below) = below else { continue };
+                found.push(Included {
+                    path: self.path_of(below),
+                    base: base.clone(),
+                    variables: Rc::clone(&variables),
+                    item: part.place(item),
+                    place: part.place(file),
+                });
             }
         }
         found
+    }
+
+    /// What an included file sees: its `env_file`, or else the `.env` in its directory, below what the including one
+    /// sees.
+    fn included_variables(&mut self, part: &Part, item: &Yaml, base: &str) -> Rc<Variables> {
+        let mut paths = Vec::new();
+        match item.get("env_file").filter(|value| !value.is_null()) {
+            Some(written) => {
+                let files = each(written).into_iter().filter(|it| it.text() != Some("/dev/null"));
+                for file in files {
+                    let below = self.reference(part, file, Needed::File, Use::Variables);
+                    paths.extend(below.map(|below| self.path_of(&below)));
+                }
+            }
+            None => {
+                let below = format!("{base}/.env");
+                let full = self.path_of(below.trim_start_matches('/'));
+                self.wanted.insert((full.clone(), Use::Variables));
+                paths.extend(self.remember(&full, Needed::Optional).then_some(full));
+            }
+        }
+        let mut said = Vec::new();
+        for path in paths {
+            let content = self.source.snapshot.content(&path);
+            let text = content.and_then(|bytes| std::str::from_utf8(bytes).ok());
+            said.extend(text.map(dotenv::variables).unwrap_or_default());
+        }
+        Rc::new(part.variables.or(said))
     }
 
     /// Checks everything that the services and the top-level sections of a part read, and its variables; once.
@@ -56,7 +107,8 @@ impl Reader<'_> {
         for section in ["configs", "secrets"] {
             for pair in part.root().get(section).map(Yaml::pairs).unwrap_or_default() {
                 if let Some(file) = pair.value.get("file") {
-                    self.reference(part, file, Needed::File);
+                    let used = if section == "secrets" { Use::Secret } else { Use::Config };
+                    self.reference(part, file, Needed::File, used);
                 }
                 if let Some(variable) = pair.value.get("environment") {
                     self.variable(part, variable);
@@ -66,15 +118,17 @@ impl Reader<'_> {
     }
 
     fn service_paths(&mut self, part: &Part, service: &Yaml) {
+        let environment = service.get("environment").map(nameless).unwrap_or_default();
+        self.passed.extend(environment);
         for item in service.get("env_file").map(each).unwrap_or_default() {
             let needed = match item.get("required").and_then(Yaml::text) {
                 Some("false") => Needed::Optional,
                 _ => Needed::File,
             };
-            self.reference(part, item.get("path").unwrap_or(item), needed);
+            self.reference(part, item.get("path").unwrap_or(item), needed, Use::Environment);
         }
         for item in service.get("label_file").map(each).unwrap_or_default() {
-            self.reference(part, item, Needed::File);
+            self.reference(part, item, Needed::File, Use::Other);
         }
         if let Some(build) = service.get("build") {
             self.build_paths(part, build);
@@ -83,18 +137,19 @@ impl Reader<'_> {
             let text = item.text().unwrap_or_default();
             let profile = text.strip_prefix("seccomp:").or_else(|| text.strip_prefix("seccomp="));
             if let Some(profile) = profile.filter(|p| !matches!(*p, "unconfined" | "builtin")) {
-                self.path_reference(part, item, profile, Needed::File);
+                self.path_reference(part, item, profile, Needed::File, Use::Other);
             }
         }
     }
 
     fn build_paths(&mut self, part: &Part, build: &Yaml) {
+        self.build_args.extend(build.get("args").map(nameless).unwrap_or_default());
         let context = build.get("context").or_else(|| build.text().map(|_| build));
-        let inside = context.and_then(|it| self.reference(part, it, Needed::Directory));
+        let inside = context.and_then(|it| self.reference(part, it, Needed::Directory, Use::Build));
         let mut from = part.clone();
         from.base = inside.unwrap_or_default();
         if let Some(file) = build.get("dockerfile") {
-            self.reference(&from, file, Needed::File);
+            self.reference(&from, file, Needed::File, Use::Build);
         }
         let contexts = build.get("additional_contexts");
         for pair in contexts.map(Yaml::pairs).unwrap_or_default() {
@@ -109,7 +164,7 @@ impl Reader<'_> {
     fn build_context(&mut self, part: &Part, at: &Yaml, path: &str) {
         let other = ["docker-image://", "service:", "target:"];
         if !other.iter().any(|scheme| path.starts_with(scheme)) {
-            self.path_reference(part, at, path, Needed::Directory);
+            self.path_reference(part, at, path, Needed::Directory, Use::Build);
         }
     }
 
@@ -119,9 +174,10 @@ impl Reader<'_> {
         part: &Part,
         written: &Yaml,
         needed: Needed,
+        used: Use,
     ) -> Option<String> {
-        let text = self.text(written)?;
-        self.path_reference(part, written, &text, needed)
+        let text = part.text(written)?;
+        self.path_reference(part, written, &text, needed, used)
     }
 
     fn path_reference(
@@ -130,12 +186,14 @@ impl Reader<'_> {
         at: &Yaml,
         path: &str,
         needed: Needed,
+        used: Use,
     ) -> Option<String> {
         let Some(below) = inside(&part.base, path) else {
             self.outside(part, at, path);
             return None;
         };
         let full = self.path_of(&below);
+        self.wanted.insert((full.clone(), used));
         let found = self.remember(&full, needed);
         if !found && needed != Needed::Optional {
             let message = format!("`{full}` is not in the repository");
@@ -148,7 +206,7 @@ impl Reader<'_> {
     }
 
     fn below(&mut self, part: &Part, written: &Yaml) -> Option<String> {
-        let text = self.text(written)?;
+        let text = part.text(written)?;
         let below = inside(&part.base, &text);
         if below.is_none() {
             self.outside(part, written, &text);
@@ -202,7 +260,8 @@ impl Reader<'_> {
         if !text.contains('$') {
             return;
         }
-        let found = interpolate(text, self.source.variables);
+        let found = interpolate(text, &part.variables);
+        self.used.extend(found.used);
         for name in &found.missing {
             self.no_value(part, at, name);
         }
@@ -214,7 +273,9 @@ impl Reader<'_> {
     }
 
     fn variable(&mut self, part: &Part, at: &Yaml) {
-        if let Some(name) = at.text().filter(|name| !self.source.variables.contains_key(*name)) {
+        let Some(name) = at.text() else { return };
+        self.used.insert(name.to_owned());
+        if !part.variables.has(name) {
             self.no_value(part, at, name);
         }
     }
@@ -236,6 +297,14 @@ pub(super) fn each(yaml: &Yaml) -> Vec<&Yaml> {
         _ if yaml.is_null() => Vec::new(),
         _ => vec![yaml],
     }
+}
+
+/// Variables that a list or a mapping names without a value: compose hands its own on.
+fn nameless(yaml: &Yaml) -> Vec<String> {
+    let items = yaml.items().iter().filter_map(Yaml::text).filter(|text| !text.contains('='));
+    let pairs =
+        yaml.pairs().iter().filter(|pair| pair.value.is_null()).map(|pair| pair.key.as_str());
+    items.chain(pairs).map(str::to_owned).collect()
 }
 
 /// A path relative to the folder, by its text alone; none when it leaves the folder or isn't a path in it.

@@ -256,3 +256,70 @@ fn files_that_mean_much_with_few_bytes_are_refused_fast() {
         assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     }
 }
+
+#[test]
+fn included_files_see_the_variables_beside_them_and_the_file_that_includes_does_not() {
+    let (compose, problems) = read_files(&[
+        (
+            MAIN,
+            "include:\n  - path: a.yaml\n  - { path: b/b.yaml, env_file: b/x.env }\nservices:\n  own: { image: \"own:${A}\" }\n",
+        ),
+        (
+            "services/media/a.yaml",
+            "services: { a: { image: \"a:${A}-${TAG}\", network_mode: \"${MODE:-bridge}\" } }",
+        ),
+        ("services/media/.env", "A=1\nTAG=no\nMODE=host\n"),
+        (
+            "services/media/b/b.yaml",
+            "services: { b: { image: \"b:${B}\", environment: [PASSED] } }",
+        ),
+        ("services/media/b/.env", "B=no\n"),
+        ("services/media/b/x.env", "B=2\n"),
+    ]);
+    let problems: Vec<String> = problems.iter().map(told).collect();
+    assert_eq!(problems, ["GS0403 5:17 the variable `A` has no value where compose runs"]);
+    let brought = compose.brought("media", &AbsPath::new("/srv/m").unwrap());
+    assert_eq!(brought.services["a"].image.as_deref(), Some("a:1-1.2"));
+    assert!(brought.services["a"].host_network);
+    assert_eq!(brought.services["b"].image.as_deref(), Some("b:2"));
+    assert_eq!(compose.references[0], "services/media/.env");
+    assert!(compose.used.contains("MODE") && compose.passed.contains("PASSED"));
+    let powers = compose.powers(&AbsPath::new("/srv/m").unwrap());
+    assert_eq!(powers, [("a".to_owned(), powers::Power::HostNetwork)]);
+}
+
+#[test]
+fn files_of_one_include_are_merged_as_compose_merges_them() {
+    let (compose, problems) = read_files(&[
+        (MAIN, "include:\n  - path: [sub/a.yaml, sub/b.yaml]\n    project_directory: .\n"),
+        (
+            "services/media/sub/a.yaml",
+            "services:
+  web: { image: \"web:1\", container_name: web, ports: [ \"80:80\" ], volumes: [ \"./a:/data\", \"./c:/c\" ] }
+  db: { image: \"db:1\", ports: [ \"90:90\" ] }
+",
+        ),
+        (
+            "services/media/sub/b.yaml",
+            "services:
+  web:
+    image: web:2
+    container_name: !reset null
+    ports: !override
+      - \"81:80\"
+    volumes: [ \"./b:/data\" ]
+  db: { ports: [ \"91:91\" ] }
+",
+        ),
+    ]);
+    assert_eq!(problems, []);
+    let brought = compose.brought("media", &AbsPath::new("/srv/m").unwrap());
+    let web = &brought.services["web"];
+    assert_eq!((web.image.as_deref(), web.container_name.as_deref()), (Some("web:2"), None));
+    let ports =
+        |name: &str| brought.services[name].ports.iter().map(|p| p.host).collect::<Vec<_>>();
+    assert_eq!((ports("web"), ports("db")), (vec![81], vec![91, 90]));
+    let sources: Vec<_> = web.mounts.iter().map(|mount| mount.source.clone()).collect();
+    let directory = |path: &str| MountSource::Directory(path.to_owned());
+    assert_eq!(sources, [directory("b"), directory("c")]);
+}
