@@ -55,6 +55,8 @@ pub struct Compose {
     pub references: Vec<String>,
     /// What it would read, there or not, by its path in the repository and what for.
     pub wanted: BTreeSet<(String, Use)>,
+    /// The names that its files give the project, by file.
+    pub names: BTreeMap<String, String>,
     /// Variables that its texts ask for.
     pub used: BTreeSet<String>,
     /// Variables that services get from compose's own environment, named without a value.
@@ -130,6 +132,7 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
         let part = Part { file, base: String::new(), variables, merged: None };
         let parts = reader.included(part);
         reader.volumes(&parts, &mut compose);
+        compose.names = parts.iter().filter_map(Part::named).collect();
         compose.asked.extend(parts.iter().flat_map(|part| reader.part_powers(part)));
         reader.services(&parts, &mut compose);
     }
@@ -222,6 +225,12 @@ impl Part {
     /// The text of a scalar as compose will see it; none when that isn't known here.
     fn text(&self, yaml: &Yaml) -> Option<String> {
         interpolate::interpolate(yaml.text()?, &self.variables).text
+    }
+
+    /// The name that the file gives the project.
+    fn named(&self) -> Option<(String, String)> {
+        let name = self.text(self.root().get("name")?)?;
+        Some((self.file.tree.file.clone(), name))
     }
 
     /// Whether what lower files say under a key of a service still counts.
