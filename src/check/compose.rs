@@ -61,8 +61,9 @@ pub struct Compose {
     pub used: BTreeSet<String>,
     /// Variables that services get from compose's own environment, named without a value.
     pub passed: BTreeSet<String>,
-    /// The same for arguments of builds.
-    pub build_args: BTreeSet<String>,
+    /// Those that compose gets only from its own environment, never from what an included file sees: arguments of
+    /// builds, and keys of a mapping.
+    pub handed: BTreeSet<String>,
     /// Powers over its node, with who asks for them.
     asked: Vec<(String, powers::Asked)>,
 }
@@ -118,7 +119,7 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
         wanted: BTreeSet::new(),
         used: BTreeSet::new(),
         passed: BTreeSet::new(),
-        build_args: BTreeSet::new(),
+        handed: BTreeSet::new(),
         read: BTreeSet::new(),
         ports: 0,
         mounts: 0,
@@ -141,7 +142,7 @@ pub fn read(source: Source<'_>) -> (Compose, Vec<Diagnostic>) {
     compose.wanted = reader.wanted;
     compose.used = reader.used;
     compose.passed = reader.passed;
-    compose.build_args = reader.build_args;
+    compose.handed = reader.handed;
     (compose, reader.problems)
 }
 
@@ -269,7 +270,7 @@ struct Reader<'a> {
     wanted: BTreeSet<(String, Use)>,
     used: BTreeSet<String>,
     passed: BTreeSet<String>,
-    build_args: BTreeSet<String>,
+    handed: BTreeSet<String>,
     ports: usize,
     mounts: usize,
     extends: usize,
@@ -278,8 +279,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The path in the repository of a file below the folder.
     fn path_of(&self, below: &str) -> String {
-        if self.source.folder.is_empty() {
-            below.to_owned()
+        if self.source.folder.is_empty() || below.is_empty() {
+            format!("{}{below}", self.source.folder)
         } else {
             format!("{}/{below}", self.source.folder)
         }

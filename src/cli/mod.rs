@@ -16,6 +16,7 @@ mod drift;
 mod forget;
 mod graph;
 mod history;
+mod import;
 mod init;
 mod init_files;
 mod init_git;
@@ -93,6 +94,8 @@ enum Command {
     Forget(forget::ForgetCommand),
     /// Go back to an earlier good release, from the nodes' own copies
     Rollback(rollback::Rollback),
+    /// Bring what there is already into a fleet repository: compose files
+    Import(import::Import),
     /// Print the JSON Schemas of the repository's files and of saved plans
     Schema(schema::Schema),
     /// Print completions for a shell
@@ -137,6 +140,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Command::Validate(command) => command.run(global),
         Command::Render(command) => command.run(global),
         Command::Graph(command) => command.run(global),
+        Command::Import(command) => command.run(global),
         Command::DemoApp(app) => app.serve().map(|()| 0).map_err(Problem::from_io),
         other => asynchronous(other, global),
     }

@@ -80,7 +80,7 @@ impl Bringing<'_> {
 
     fn stays(&mut self, path: &str, why: String) {
         let there = self.on_node(path);
-        self.leave(path, why, format!("on the node it is {there}: it must lie there"));
+        self.leave(path, why, format!("on the node it must lie at {there}"));
     }
 
     fn mounted(&mut self, path: &str, mount: &Mounted) {

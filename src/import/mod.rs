@@ -19,6 +19,7 @@ use crate::model::{AbsPath, Entry, Name};
 
 pub use self::names::label;
 pub use self::pick::{DEFAULTS, Picked, pick};
+pub use self::secrets::shows_secret;
 pub use self::text::WRAPPER;
 
 /// The file of variables that compose reads by itself.
@@ -181,18 +182,17 @@ impl<'a> Bringing<'a> {
         let said: BTreeSet<String> =
             self.picked.variables.iter().map(|(name, _)| name.clone()).collect();
         let inner = wrapped.names_in_env_files();
-        let all =
-            [&wrapped.compose.used, &wrapped.compose.passed, &wrapped.compose.build_args, &inner];
+        let all = [&wrapped.compose.used, &wrapped.compose.passed, &wrapped.compose.handed, &inner];
         let needed = all.iter().any(|names| names.iter().any(|name| said.contains(name)));
         self.wrapper = needed || self.picked.compose.len() > 1;
         let shared = |names: &BTreeSet<String>| {
             let shared: Vec<String> = names.intersection(&said).map(|n| format!("`{n}`")).collect();
             (!shared.is_empty()).then(|| shared.join(", "))
         };
-        if let Some(names) = shared(&wrapped.compose.build_args) {
+        if let Some(names) = shared(&wrapped.compose.handed) {
             self.refuse(
-                format!("arguments of a build take {names} from `.env`, which compose on the node does not hand on"),
-                "write the values into the compose file: `args: { NAME: value }`, or `NAME: ${NAME}`",
+                format!("{names} of `.env` is named without a value where compose on the node hands none on"),
+                "write `NAME: ${NAME}` in `environment` and in `args` of `build`",
             );
         }
         if let Some(names) = shared(&inner) {

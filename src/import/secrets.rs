@@ -62,6 +62,11 @@ fn of_variables(text: &str) -> Vec<String> {
     secret.map(|(name, _)| name).collect()
 }
 
+/// Whether a line of a compose file shows what must not be read by everybody.
+pub fn shows_secret(line: &str) -> bool {
+    !of_compose(line).is_empty()
+}
+
 /// The secrets written into a compose file: names in capitals with their values, line by line.
 fn of_compose(text: &str) -> Vec<String> {
     let mut found = Vec::new();

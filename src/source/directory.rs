@@ -40,6 +40,13 @@ pub fn directory(path: &Path) -> Result<Snapshot, SourceError> {
     Ok(snapshot)
 }
 
+/// Those of some paths below the folder that Git would leave out of a commit.
+pub fn ignored(path: &Path, below: &[String]) -> Result<Vec<String>, SourceError> {
+    let Some(home) = home(path)? else { return Ok(Vec::new()) };
+    let ignored = Ignored::new(&home)?;
+    Ok(below.iter().filter(|path| ignored.covers(path)).cloned().collect())
+}
+
 /// The repository that keeps a folder, and where the folder lies in it.
 struct Home {
     repository: Repository,

@@ -13,7 +13,7 @@ mod watch;
 use std::path::PathBuf;
 
 pub use ancestry::{Ancestry, ancestry};
-pub use directory::directory;
+pub use directory::{directory, ignored};
 pub use git::revision;
 pub use mirror::Mirror;
 pub use signature::{Distrust, distrust};

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "init",
     "validate",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 21] = [
     "unlock",
     "forget",
     "rollback",
+    "import",
     "schema",
     "completions",
     "demo",

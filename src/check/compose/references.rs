@@ -118,8 +118,11 @@ impl Reader<'_> {
     }
 
     fn service_paths(&mut self, part: &Part, service: &Yaml) {
-        let environment = service.get("environment").map(nameless).unwrap_or_default();
-        self.passed.extend(environment);
+        let environment = service.get("environment");
+        self.passed.extend(environment.map(nameless).unwrap_or_default());
+        if environment.is_some_and(|it| matches!(it.kind, Kind::Map(_))) {
+            self.handed.extend(environment.map(nameless).unwrap_or_default());
+        }
         for item in service.get("env_file").map(each).unwrap_or_default() {
             let needed = match item.get("required").and_then(Yaml::text) {
                 Some("false") => Needed::Optional,
@@ -143,7 +146,7 @@ impl Reader<'_> {
     }
 
     fn build_paths(&mut self, part: &Part, build: &Yaml) {
-        self.build_args.extend(build.get("args").map(nameless).unwrap_or_default());
+        self.handed.extend(build.get("args").map(nameless).unwrap_or_default());
         let context = build.get("context").or_else(|| build.text().map(|_| build));
         let inside = context.and_then(|it| self.reference(part, it, Needed::Directory, Use::Build));
         let mut from = part.clone();

@@ -323,3 +323,11 @@ fn files_of_one_include_are_merged_as_compose_merges_them() {
     let directory = |path: &str| MountSource::Directory(path.to_owned());
     assert_eq!(sources, [directory("b"), directory("c")]);
 }
+
+#[test]
+fn an_image_may_be_built_from_the_folder_itself() {
+    let text = "services: { a: { build: . }, b: { build: { context: ./, dockerfile: D } } }";
+    let (compose, problems) = read_files(&[(MAIN, text), ("services/media/D", "FROM scratch")]);
+    assert_eq!(problems, []);
+    assert_eq!(compose.references, ["services/media/D"]);
+}

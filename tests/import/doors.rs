@@ -1,0 +1,1 @@
+//! Flags and refusals of the command itself.

@@ -1,0 +1,8 @@
+//! `gitsync import` on stacks as public projects have them, against the real Docker Compose.
+
+#[path = "../support/commit.rs"]
+mod commit;
+
+mod doors;
+mod fleet;
+mod stacks;
