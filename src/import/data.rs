@@ -93,10 +93,7 @@ impl Bringing<'_> {
                     return self.stays(path, format!("it is no text; mounted by {by}"));
                 }
                 if !mount.read_only {
-                    self.out.remarks.push(format!(
-                        "{by} may write to `./{path}`, which Git owns from now on: mount it with `:ro`, or what it \
-                         writes counts as drift"
-                    ));
+                    self.writable.insert(path.to_owned(), by);
                 }
                 let entry = Entry::File { content, executable };
                 self.gathered.snapshot.entries.insert(path.to_owned(), entry);

@@ -154,6 +154,8 @@ struct Bringing<'a> {
     wish: &'a Wish,
     wrapper: bool,
     gathered: Gathered,
+    /// Files that are copied although containers may write to them, and who may.
+    writable: BTreeMap<String, String>,
     out: Proposal,
 }
 
@@ -174,7 +176,15 @@ impl<'a> Bringing<'a> {
             remarks: Vec::new(),
             refusals: Vec::new(),
         };
-        Self { files, picked, wish, wrapper: false, gathered: Gathered::default(), out }
+        Self {
+            files,
+            picked,
+            wish,
+            wrapper: false,
+            gathered: Gathered::default(),
+            writable: BTreeMap::new(),
+            out,
+        }
     }
 
     /// Whether the compose files need `.env` or each other, which a file that includes them says.
@@ -263,6 +273,12 @@ impl<'a> Bringing<'a> {
     fn done(mut self, own: &str) -> Proposal {
         let mut entries = std::mem::take(&mut self.gathered.snapshot.entries);
         entries.remove(WRAPPER);
+        for (path, by) in self.writable.iter().filter(|(path, _)| entries.contains_key(*path)) {
+            self.out.remarks.push(format!(
+                "{by} may write to `./{path}`, which Git owns from now on: mount it with `:ro`, or what it writes \
+                 counts as drift"
+            ));
+        }
         let first = self.picked.compose.first().cloned().unwrap_or_default();
         if entries.remove("service.yaml").is_some() {
             self.leave(

@@ -55,7 +55,7 @@ fn imported(stack: &Path) -> (String, Vec<String>) {
     }
     let written = fleet.services();
     if code == 0 {
-        wrong.extend(equal(&fleet, &flags, &written));
+        wrong.extend(equal(&fleet, &flags, &written, &told));
     } else {
         told.push_str(&text(&said.stderr).replace(&home, "…"));
         if !written.is_empty() {
@@ -66,7 +66,7 @@ fn imported(stack: &Path) -> (String, Vec<String>) {
 }
 
 /// Whether what was written is valid, a copy, and the same to compose as what was there.
-fn equal(fleet: &Fleet, flags: &[&str], written: &[String]) -> Vec<String> {
+fn equal(fleet: &Fleet, flags: &[&str], written: &[String], told: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let [service] = written else { return vec![format!("services: {written:?}")] };
     let valid = fleet.gitsync(&["validate"]);
@@ -93,6 +93,15 @@ fn equal(fleet: &Fleet, flags: &[&str], written: &[String]) -> Vec<String> {
     }
     fs::remove_dir_all(fleet.stack()).unwrap();
     copy(&out.join("vps1/opt/stacks").join(service), &fleet.stack());
+    // What is told to stay lies there too.
+    for path in told.lines().filter_map(|line| line.strip_prefix("  left   ./")) {
+        let path = path.split(':').next().unwrap();
+        if let Some(content) = original.get(path) {
+            let target = fleet.stack().join(path);
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            fs::write(target, content).unwrap();
+        }
+    }
     let own =
         fs::read_to_string(fleet.repository().join("services").join(service).join("service.yaml"));
     let own = own.unwrap();

@@ -63,6 +63,7 @@ pub fn prove(
     let base = staged.path().canonicalize()?.join("stack");
     std::fs::create_dir(&base)?;
     lay_out(&proposal.files, &base, &folder)?;
+    stay(proposal, &folder, &base)?;
     let is = said(&brought(program, &base, proposal)?)
         .map_err(|said| refused("what it would become", &said))?;
     let is = is.replace(&base.display().to_string(), &folder.display().to_string());
@@ -76,6 +77,18 @@ pub fn prove(
     );
     Err(Problem::new(message)
         .hint("nothing was written; write the value that differs into the compose file"))
+}
+
+/// Files that stay on the node lie there when compose reads them.
+fn stay(proposal: &Proposal, folder: &Path, base: &Path) -> std::io::Result<()> {
+    for left in &proposal.left {
+        let (from, to) = (folder.join(&left.path), base.join(&left.path));
+        if from.is_file() && !to.exists() {
+            to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::copy(from, to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The stack as compose takes it where it lies.
