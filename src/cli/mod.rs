@@ -94,7 +94,7 @@ enum Command {
     Forget(forget::ForgetCommand),
     /// Go back to an earlier good release, from the nodes' own copies
     Rollback(rollback::Rollback),
-    /// Bring what there is already into a fleet repository: compose files
+    /// Bring what there is already into a fleet repository: compose files, a Caddyfile
     Import(import::Import),
     /// Print the JSON Schemas of the repository's files and of saved plans
     Schema(schema::Schema),

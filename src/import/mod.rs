@@ -2,6 +2,7 @@
 //!
 //! Nothing is read or written here: files are asked for through [`Files`], and what comes of it is a [`Proposal`].
 
+pub mod caddyfile;
 mod data;
 mod gather;
 mod names;

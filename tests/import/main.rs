@@ -3,6 +3,7 @@
 #[path = "../support/commit.rs"]
 mod commit;
 
+mod caddyfile;
 mod doors;
 mod fleet;
 mod stacks;

@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::check;
-use crate::diagnostic::{Diagnostic, Severity};
 use crate::import::{DEFAULTS, Picked, Proposal, Wish, pick, propose};
-use crate::model::{AbsPath, Fleet, Name, Snapshot};
-use crate::render;
+use crate::model::{AbsPath, Fleet, Name};
 use crate::source;
 
-use crate::cli::context::{self, Format, Global};
-use crate::cli::output::colour;
+use crate::cli::context::{Format, Global};
 use crate::cli::problem::Problem;
 use crate::cli::render::known;
 
 use super::disk::{self, Disk};
 use super::proof::{Program, prove};
+use super::repository;
 use super::tell::{Report, Told, left};
 
 /// Make services of compose files: the files as they are, what they need beside them, and a `service.yaml`.
@@ -78,13 +75,19 @@ impl Compose {
     /// Brings all stacks, or none.
     pub fn run(&self, global: &Global) -> Result<u8, Problem> {
         let snapshot = source::directory(&self.repository)?;
-        let fleet = self.fleet(&snapshot)?;
+        let fleet = repository::fleet(&snapshot)?;
         let wish = self.wish(&fleet)?;
         let stacks: Vec<Stack> =
             self.files.iter().map(|file| self.stack(file, &wish)).collect::<Result<_, _>>()?;
         self.unheard_of(&stacks)?;
         bearable(&stacks)?;
-        checked(&snapshot, &stacks, global.quiet)?;
+        let more = stacks.iter().flat_map(|stack| {
+            let entries = stack.proposal.files.values().cloned();
+            paths(&stack.proposal).zip(entries)
+        });
+        repository::checked(&snapshot, more.collect(), global.quiet).inspect_err(|_| {
+            stacks.iter().for_each(|stack| anstream::eprint!("{}", left(&stack.proposal.left)));
+        })?;
         self.kept(&stacks)?;
         let program = Program::find();
         let mut services = Vec::new();
@@ -102,17 +105,6 @@ impl Compose {
             disk::write(&self.repository, &all.collect::<Vec<_>>())?;
         }
         Report { services, written: !self.dry_run }.print(self.format, global.quiet)
-    }
-
-    /// The fleet as it is, which must be valid: what is new could not be told apart otherwise.
-    fn fleet(&self, snapshot: &Snapshot) -> Result<Fleet, Problem> {
-        let checked = check::check(snapshot);
-        checked.fleet.ok_or_else(|| {
-            anstream::eprint!("{}", context::problems(&checked.diagnostics, snapshot, colour()));
-            Problem::new("the repository is not valid as it is")
-                .hint("mend it first: `gitsync validate` tells the same")
-                .exits(2)
-        })
     }
 
     fn wish(&self, fleet: &Fleet) -> Result<Wish, Problem> {
@@ -253,35 +245,4 @@ fn bearable(stacks: &[Stack]) -> Result<(), Problem> {
         1 => Err(Problem::new("nothing was written: what is told above must be mended first")),
         _ => Err(Problem::new(format!("nothing was written, for these {reasons} reasons"))),
     }
-}
-
-/// Checks the repository as it would be; errors end it, and warnings are told.
-fn checked(snapshot: &Snapshot, stacks: &[Stack], quiet: bool) -> Result<(), Problem> {
-    let before = check::check(snapshot).diagnostics;
-    let mut whole = snapshot.clone();
-    for stack in stacks {
-        let files = &stack.proposal.files;
-        whole.entries.extend(paths(&stack.proposal).zip(files.values().cloned()));
-    }
-    let after = check::check(&whole);
-    let mut found = after.diagnostics;
-    if let Some(Err(more)) = after.fleet.as_ref().map(render::render) {
-        found.extend(more);
-    }
-    found.retain(|diagnostic| !before.contains(diagnostic));
-    let bad = found.iter().any(is_error);
-    if bad || !quiet {
-        anstream::eprint!("{}", context::problems(&found, &whole, colour()));
-    }
-    if !bad {
-        return Ok(());
-    }
-    for stack in stacks {
-        anstream::eprint!("{}", left(&stack.proposal.left));
-    }
-    Err(Problem::new("nothing was written: with it the repository would not be valid").exits(2))
-}
-
-fn is_error(diagnostic: &Diagnostic) -> bool {
-    diagnostic.severity == Severity::Error
 }
