@@ -26,6 +26,8 @@ use crate::model::{AbsPath, Brought, BroughtService, PortMapping, Snapshot};
 
 /// Files that one compose file may pull in with `include` and `extends`, all together.
 const MAX_FILES: usize = 32;
+/// Files of variables that one `include` may name.
+const MAX_VARIABLE_FILES: usize = 8;
 /// Ports, and mounts, that one compose file may name: a range or an anchor makes many of few bytes.
 const MAX_ENTRIES: usize = 4096;
 /// Services that may extend another in one compose file.
@@ -250,13 +252,8 @@ impl Part {
     }
 }
 
-fn included(file: Rc<Opened>, one: &Included, several: bool) -> Part {
-    Part {
-        file,
-        base: one.base.clone(),
-        variables: Rc::clone(&one.variables),
-        merged: several.then(|| one.item.clone()),
-    }
+fn included(file: Rc<Opened>, one: &Included, variables: Rc<Variables>, several: bool) -> Part {
+    Part { file, base: one.base.clone(), variables, merged: several.then(|| one.item.clone()) }
 }
 
 /// What is known and found while one compose file is read.
@@ -321,7 +318,10 @@ impl Reader<'_> {
                     return parts;
                 }
                 let several = found.iter().filter(|other| other.item == one.item).count() > 1;
-                parts.extend(self.open(&one.path).map(|file| included(file, one, several)));
+                let variables = self.included_variables(&part, &one.variables);
+                parts.extend(
+                    self.open(&one.path).map(|file| included(file, one, variables, several)),
+                );
             }
         }
         parts

@@ -14,8 +14,8 @@ pub fn variables(text: &str) -> Vec<(String, Option<String>)> {
             Some(quote @ ('\'' | '"')) => {
                 let begun = &text[text.len() - rest.len() - value.len()..];
                 let (value, length) = quoted(begun, quote);
+                // Whatever stands behind the quote in its line counts like a line of its own.
                 rest = begun.get(length..).unwrap_or_default();
-                rest = rest.split_once('\n').map_or("", |(_, after)| after);
                 found.push((name.to_owned(), value));
             }
             _ => found.push((name.to_owned(), bare(value))),
@@ -27,7 +27,8 @@ pub fn variables(text: &str) -> Vec<(String, Option<String>)> {
 /// The name and what is written behind it, blanks before it taken away; none for a comment or a name alone.
 fn pair(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_start();
-    let line = line.strip_prefix("export ").unwrap_or(line);
+    let exported = line.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t']));
+    let line = exported.unwrap_or(line);
     if line.starts_with('#') {
         return None;
     }
@@ -40,10 +41,9 @@ fn pair(line: &str) -> Option<(&str, &str)> {
 
 /// A value without quotes: up to a comment.
 fn bare(value: &str) -> Option<String> {
-    let value = value.trim_end();
-    let end = if value.starts_with('#') { Some(0) } else { value.find(" #") };
-    let value = value[..end.unwrap_or(value.len())].trim_end();
-    (!value.contains('$')).then(|| value.to_owned())
+    let value = value.split(" #").next().unwrap_or_default().trim_end();
+    let plain = !value.contains('$') && !value.starts_with('#');
+    plain.then(|| value.to_owned())
 }
 
 /// A quoted value, and how many bytes it has with its quotes.
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn values_are_read_as_compose_reads_them_or_not_at_all() {
         let text = "\u{feff}# who\nA=1\n export B = two words # said\nC='a # $b'\nD=\"x y\" # z\nE=\n\
-                    F: yaml\nG=${A}\nH=\"a\\nb\"\nI=\"two\nlines\"\nJ=last\nALONE\n#K=no\nL=#none";
+                    F: yaml\nG=${A}\nH=\"a\\nb\"\nI=\"two\nlines\"\nJ=last\nALONE\n#K=no\nL=#none\nM='x'N=y\nexport\tO=z";
         let known = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
         let unknown = |name: &str| (name.to_owned(), None);
         let expected = [
@@ -85,7 +85,10 @@ mod tests {
             unknown("H"),
             known("I", "two\nlines"),
             known("J", "last"),
-            known("L", ""),
+            unknown("L"),
+            known("M", "x"),
+            known("N", "y"),
+            known("O", "z"),
         ];
         assert_eq!(variables(text), expected);
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::interpolate::{Variables, interpolate};
-use super::{Part, Reader, Use, codes, dotenv};
+use super::{MAX_VARIABLE_FILES, Part, Reader, Use, codes, dotenv};
 use crate::check::document::{Kind, Yaml};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -27,8 +27,8 @@ pub(super) struct Included {
     pub path: String,
     /// What its relative paths start from.
     pub base: String,
-    /// The variables that it sees.
-    pub variables: Rc<Variables>,
+    /// Files of the variables that it sees.
+    pub variables: Vec<String>,
     /// Where it is included; files that are merged have one place.
     pub item: Place,
     /// Where its own path is written.
@@ -52,13 +52,13 @@ impl Reader<'_> {
             let first = below.iter().flatten().next();
             let folder = first.and_then(|path| path.rsplit_once('/')).map_or("", |(at, _)| at);
             let base = own_base.unwrap_or_else(|| folder.to_owned());
-            let variables = self.included_variables(part, item, &base);
+            let variables = self.variable_files(part, item, &base);
             for (file, below) in files.iter().zip(&below) {
                 let Some(below) = below else { continue };
                 found.push(Included {
                     path: self.path_of(below),
                     base: base.clone(),
-                    variables: Rc::clone(&variables),
+                    variables: variables.clone(),
                     item: part.place(item),
                     place: part.place(file),
                 });
@@ -67,30 +67,36 @@ impl Reader<'_> {
         found
     }
 
-    /// What an included file sees: its `env_file`, or else the `.env` in its directory, below what the including one
-    /// sees.
-    fn included_variables(&mut self, part: &Part, item: &Yaml, base: &str) -> Rc<Variables> {
-        let mut paths = Vec::new();
-        match item.get("env_file").filter(|value| !value.is_null()) {
-            Some(written) => {
-                let files = each(written).into_iter().filter(|it| it.text() != Some("/dev/null"));
-                for file in files {
-                    let below = self.reference(part, file, Needed::File, Use::Variables);
-                    paths.extend(below.map(|below| self.path_of(&below)));
-                }
-            }
-            None => {
-                let below = format!("{base}/.env");
-                let full = self.path_of(below.trim_start_matches('/'));
-                self.wanted.insert((full.clone(), Use::Variables));
-                paths.extend(self.remember(&full, Needed::Optional).then_some(full));
-            }
+    /// The files of variables that an included file sees: its `env_file`, or else the `.env` in its directory.
+    fn variable_files(&mut self, part: &Part, item: &Yaml, base: &str) -> Vec<String> {
+        let Some(written) = item.get("env_file").filter(|value| !value.is_null()) else {
+            let below = format!("{base}/.env");
+            let full = self.path_of(below.trim_start_matches('/'));
+            self.wanted.insert((full.clone(), Use::Variables));
+            let there = self.remember(&full, Needed::Optional);
+            return there.then_some(full).into_iter().collect();
+        };
+        let mut paths: Vec<String> = Vec::new();
+        for file in each(written).into_iter().filter(|it| it.text() != Some("/dev/null")) {
+            let below = self.reference(part, file, Needed::File, Use::Variables);
+            let full = below.map(|below| self.path_of(&below));
+            // One that is named again says nothing new.
+            paths.extend(full.filter(|full| paths.last() != Some(full)));
         }
+        if paths.len() > MAX_VARIABLE_FILES {
+            let message = format!("more than {MAX_VARIABLE_FILES} files of variables");
+            self.wrong(part, written, message);
+            paths.truncate(MAX_VARIABLE_FILES);
+        }
+        paths
+    }
+
+    /// What an included file sees: what the including one does, and below that what its own files of variables say.
+    pub(super) fn included_variables(&self, part: &Part, paths: &[String]) -> Rc<Variables> {
         let mut said = Vec::new();
         for path in paths {
-            let content = self.source.snapshot.content(&path);
-            let text = content.and_then(|bytes| std::str::from_utf8(bytes).ok());
-            said.extend(text.map(dotenv::variables).unwrap_or_default());
+            let content = self.source.snapshot.content(path).unwrap_or_default();
+            said.extend(dotenv::variables(&String::from_utf8_lossy(content)));
         }
         Rc::new(part.variables.or(said))
     }

@@ -331,3 +331,25 @@ fn an_image_may_be_built_from_the_folder_itself() {
     assert_eq!(problems, []);
     assert_eq!(compose.references, ["services/media/D"]);
 }
+
+#[test]
+fn files_of_variables_that_are_named_again_and_again_cost_nothing() {
+    let many = "  - { path: a.yaml, env_file: [ x.env, y.env, x.env ] }\n".repeat(8_000);
+    let again = "x.env, y.env, ".repeat(8_000);
+    let main = format!(
+        "include:\n{many}  - {{ path: b.yaml, env_file: [ {again} x.env ] }}\nservices: {{}}\n"
+    );
+    let variables: String = (0..60_000).map(|n| format!("VARIABLE_{n}=1\n")).collect();
+    let start = std::time::Instant::now();
+    let (compose, problems) = read_files(&[
+        (MAIN, &main),
+        ("services/media/a.yaml", "services: { a: { image: \"a:${VARIABLE_1}\" } }"),
+        ("services/media/b.yaml", "services: { b: { image: \"b:1\" } }"),
+        ("services/media/x.env", &variables),
+        ("services/media/y.env", &variables),
+    ]);
+    assert_eq!(compose.services().collect::<Vec<_>>(), ["a", "b"]);
+    let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(told, ["more than 8 files of variables"]);
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
