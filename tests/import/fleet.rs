@@ -76,6 +76,16 @@ impl Fleet {
         Ok(serde_json::from_slice(&said.stdout).unwrap())
     }
 
+    /// The hash of every service, by which compose tells whether a container has to be made anew.
+    pub fn hashes(&self, directory: &Path, arguments: &[&str]) -> String {
+        let mut command = Command::new("docker");
+        command.current_dir(directory).arg("compose").args(arguments);
+        command.args(["--profile", "*", "config", "--hash", "*"]);
+        let said = self.plain(&mut command).output().unwrap();
+        assert!(said.status.success(), "{}", text(&said.stderr));
+        text(&said.stdout)
+    }
+
     fn plain<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         command.env_clear().env("PATH", path).env("HOME", self.home()).stdin(Stdio::null())

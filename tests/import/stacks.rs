@@ -81,6 +81,7 @@ fn equal(fleet: &Fleet, flags: &[&str], written: &[String], told: &str) -> Vec<S
         }
     }
     let was = fleet.config(&fleet.stack(), &as_it_was(flags)).map(meant);
+    let hashes = fleet.hashes(&fleet.stack(), &as_it_was(flags));
     // What lands on the node takes the place of the stack: whatever was forgotten is not there.
     let out = fleet.home().join("rendered");
     let rendered = fleet.gitsync(&["render", "--out", out.to_str().unwrap()]);
@@ -113,11 +114,14 @@ fn equal(fleet: &Fleet, flags: &[&str], written: &[String], told: &str) -> Vec<S
     let directory = fleet.stack().display().to_string();
     let file = fleet.stack().join(value("compose:").unwrap()).display().to_string();
     let labels = fleet.stack().join("gitsync.override.yaml").display().to_string();
-    let node = [
-        &["-p", &project, "--project-directory", &directory, "-f", &file, "-f", &labels][..],
-        &["--env-file", "/dev/null"],
-    ];
-    let is = fleet.config(Path::new("/"), &node.concat()).map(meant).map(without_labels);
+    let own = ["-p", &project, "--project-directory", &directory, "-f", &file];
+    let none = ["--env-file", "/dev/null"];
+    let without = [&own[..], &none].concat();
+    let node = [&own[..], &["-f", &labels], &none].concat();
+    if fleet.hashes(Path::new("/"), &without) != hashes {
+        wrong.push("its containers would be made anew".to_owned());
+    }
+    let is = fleet.config(Path::new("/"), &node).map(meant).map(without_labels);
     if was.is_err() || was != is {
         wrong.push(format!("compose makes something else of it: was\n{was:#?}\nis\n{is:#?}"));
     }
