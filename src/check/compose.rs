@@ -42,8 +42,9 @@ pub struct Source<'a> {
     pub folder: &'a str,
     /// The compose file below that folder, `compose.yaml`.
     pub file: &'a str,
-    /// Variables that compose will have besides `PATH` and `HOME`; programs run under `env -i`.
-    pub variables: &'a BTreeMap<String, String>,
+    /// Variables that compose will have besides `PATH` and `HOME`, none where the value isn't known here; programs run
+    /// under `env -i`.
+    pub variables: &'a BTreeMap<String, Option<String>>,
 }
 
 /// A compose file that was read, for any project and directory.
@@ -165,6 +166,7 @@ impl Compose {
         Brought {
             file: self.file.clone(),
             path: self.path.clone(),
+            env: BTreeMap::new(),
             services: services.map(|(name, it)| (name.clone(), it.brought(directory))).collect(),
             volumes: owned.collect(),
         }

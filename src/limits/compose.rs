@@ -26,7 +26,7 @@ pub(super) fn breaches(
         Err(path) => return vec![tell("", format!("{path} can't be read, and so not judged"))],
     };
     let mut found = Vec::new();
-    let variables = BTreeMap::new();
+    let variables = variables(unit);
     for file in files {
         let source = Source { snapshot: &snapshot, folder: "", file, variables: &variables };
         if !snapshot.entries.contains_key(file) {
@@ -42,6 +42,16 @@ pub(super) fn breaches(
         }
     }
     found
+}
+
+/// What compose is given on the node: values of secrets and of the node's files are not known here.
+fn variables(unit: &Unit) -> BTreeMap<String, Option<String>> {
+    let files = unit.node_env.keys().map(|key| (key.clone(), None));
+    let blobs = unit.sealed_env.iter().map(|(key, content)| match content {
+        Content::Bytes(bytes) => (key.clone(), String::from_utf8(bytes.clone()).ok()),
+        Content::Sealed(_) | Content::OnNode(_) => (key.clone(), None),
+    });
+    files.chain(blobs).collect()
 }
 
 /// A unit's files as compose finds them, by their paths below its directory.

@@ -312,7 +312,7 @@ pub struct Unit {
     pub validation: Validation,
     /// Environment variables whose values are files of the node.
     pub node_env: BTreeMap<String, AbsPath>,
-    /// Environment variables whose values are secrets.
+    /// Environment variables whose values are blobs: secrets, and what a brought compose file asks for.
     pub sealed_env: BTreeMap<String, Content>,
     /// When it counts as healthy.
     pub health: Health,

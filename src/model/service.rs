@@ -267,6 +267,8 @@ pub struct Brought {
     pub file: String,
     /// Its path in the repository.
     pub path: String,
+    /// Variables that compose puts into its texts.
+    pub env: BTreeMap<String, EnvValue>,
     /// Its services by name, as far as gitsync has to know them.
     pub services: BTreeMap<String, BroughtService>,
     /// Named volumes that the project owns, by their names on the engine.

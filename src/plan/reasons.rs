@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Action, BindAddress, Command, Content, FileChange, FileChangeKind, Health, Moment, PortClaim,
-    Reason, Runtime, Unit, duration_text,
+    Reason, Runtime, Unit, duration_text, is_sealed,
 };
 
 use super::changes::Change;
@@ -178,15 +178,19 @@ fn env_words(old: &Unit, new: &Unit) -> Vec<String> {
     words
 }
 
-/// Which secrets changed; never what they are.
+/// Which values changed that no file shows; never what they are.
 fn secret_words(old: &Unit, new: &Unit) -> Vec<String> {
     let keys: BTreeSet<&String> = old.sealed_env.keys().chain(new.sealed_env.keys()).collect();
     let differ = keys.into_iter().filter_map(|key| {
         let blob = |unit: &Unit| unit.sealed_env.get(key).map(Content::blob);
         match (blob(old), blob(new)) {
-            (Some(old), Some(new)) if old != new => Some(format!("env {key}: its secret changed")),
-            (None, Some(_)) => Some(format!("env {key} is a secret")),
-            (Some(_), None) => Some(format!("env {key} is no secret any more")),
+            (Some(old), Some(new)) if is_sealed(&old) && is_sealed(&new) && old != new => {
+                Some(format!("env {key}: its secret changed"))
+            }
+            (Some(old), Some(new)) if old != new => Some(format!("env {key} changed")),
+            (None, Some(new)) if is_sealed(&new) => Some(format!("env {key} is a secret")),
+            (None, Some(_)) => Some(format!("env {key} is new")),
+            (Some(_), None) => Some(format!("env {key} is gone")),
             _ => None,
         }
     });

@@ -147,6 +147,10 @@ fn bring(
     let labels = compose::labels(&fleet.name, instance, brought, managed);
     unit.artifacts.push(written(instance, compose::OVERRIDE, labels)?);
     unit.validation = Validation::Staged;
+    outside_env(fleet, instance, &brought.env, unit)?;
+    // No file of the unit says these: compose gets them beside the file, as it gets secrets.
+    let plain = SplitEnv::of(&brought.env).plain.into_iter();
+    unit.sealed_env.extend(plain.map(|(key, text)| (key, Content::Bytes(text.into_bytes()))));
     brought_claims(brought, &mut unit.claims);
     let needs: BTreeSet<AbsPath> = brought
         .services

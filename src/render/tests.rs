@@ -128,6 +128,7 @@ fn a_brought_compose_file_stays_as_it_is_and_gets_labels_beside_it() {
     let brought = Brought {
         file: "compose.yaml".to_owned(),
         path: "services/media/compose.yaml".to_owned(),
+        env: Default::default(),
         services: [("web".to_owned(), web), ("job".to_owned(), job)].into(),
         volumes: vec!["media_data".to_owned()],
     };

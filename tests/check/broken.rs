@@ -369,3 +369,45 @@ fn ten_thousand_small_files_are_checked_in_linear_time() {
     assert!(checked.fleet.is_some(), "{:?}", told(&checked).first());
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
+
+#[test]
+fn secrets_of_services_must_be_there_and_in_nobody_s_way() {
+    let sealed = "key: ENC[a]\nsops:\n    age: [{ recipient: age1, enc: x }]\n";
+    let compose = "services:\n  web:\n    image: \"nginx:${TAG}\"\n    env_file: app.env\n";
+    let of = |service: &str, more: &[(&str, &str)]| {
+        let service = format!(
+            "compose: compose.yaml\nplacement: {{ on: all }}\nhealth: {{ container: true }}\n{service}"
+        );
+        let files = [
+            ("secrets/db.yaml", sealed),
+            ("services/x/service.yaml", service.as_str()),
+            ("services/x/compose.yaml", compose),
+        ];
+        told(&check(&with(&[&files[..], more].concat())))
+    };
+    let good = "env: { TAG: secret:db.key }\nsecret_files: { app.env: secret:db.key }\n";
+    assert_eq!(of(good, &[]), Vec::<String>::new());
+    let known = "env: { TAG: 1.27.3 }\nsecret_files: { app.env: { secret: secret:db.key, mode: \"0640\" } }\n";
+    assert_eq!(of(known, &[]), Vec::<String>::new());
+    // Without them compose would find neither the variable nor the file.
+    let without = of("", &[]);
+    assert!(without.iter().any(|line| line.contains("TAG")), "{without:?}");
+    assert!(without.iter().any(|line| line.contains("app.env")), "{without:?}");
+    let one = |service: &str, more: &[(&str, &str)], wanted: &str| {
+        let all = of(&format!("env: {{ TAG: a }}\n{service}"), more);
+        assert!(all.iter().any(|line| line.starts_with(wanted)), "{service}: {all:?}");
+    };
+    one("secret_files: { app.env: db.key }\n", &[], "GS0112 services/x/service.yaml:5:26");
+    one("secret_files: { app.env: secret:db.kez }\n", &[], "GS0212 services/x/service.yaml:5:26");
+    one(
+        "secret_files: { ../app.env: secret:db.key }\n",
+        &[],
+        "GS0111 services/x/service.yaml:5:17",
+    );
+    let plain = ("services/x/app.env", "A=1\n");
+    one(
+        "secret_files: { app.env: secret:db.key }\n",
+        &[plain],
+        "GS0113 services/x/service.yaml:5:17",
+    );
+}

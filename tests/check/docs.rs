@@ -38,7 +38,7 @@ fn the_reference_s_fleet_is_valid_as_it_stands() {
 #[test]
 fn the_fleet_of_the_page_on_secrets_is_valid_as_it_stands() {
     let mut snapshot = files(include_str!("../../docs/secrets.md"));
-    let sealed = "password: ENC[a]\nkey: ENC[b]\nsops:\n    age: [{ recipient: age1, enc: x }]\n";
+    let sealed = "password: ENC[a]\nkey: ENC[b]\nsmtp: ENC[c]\nsops:\n    age: [{ recipient: age1, enc: x }]\n";
     for (path, text) in [
         ("fleet.yaml", "version: 1\nname: homelab\n"),
         ("nodes/vps1.yaml", "address: 100.64.0.1\n"),
@@ -52,5 +52,5 @@ fn the_fleet_of_the_page_on_secrets_is_valid_as_it_stands() {
     let fleet = checked.fleet.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics));
     assert!(checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
     let release = gitsync::render::render(&fleet).unwrap();
-    assert_eq!(release.units.values().map(|unit| unit.sealed().len()).sum::<usize>(), 3);
+    assert_eq!(release.units.values().map(|unit| unit.sealed().len()).sum::<usize>(), 6);
 }

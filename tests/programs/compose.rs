@@ -158,6 +158,7 @@ fn labels_are_added_to_a_brought_file_whatever_its_own_look_like() {
     let services = [("a", false), ("b", false), ("c", true)];
     let form = Brought {
         file: "compose.yaml".to_owned(),
+        env: Default::default(),
         path: "services/m/compose.yaml".to_owned(),
         services: services.map(|(name, profiled)| (name.to_owned(), service(profiled))).into(),
         volumes: Vec::new(),

@@ -13,8 +13,8 @@ pub(super) struct Variables(BTreeMap<String, Option<String>>);
 
 impl Variables {
     /// Those that compose itself is given.
-    pub(super) fn given(variables: &BTreeMap<String, String>) -> Self {
-        Self(variables.iter().map(|(name, text)| (name.clone(), Some(text.clone()))).collect())
+    pub(super) fn given(variables: &BTreeMap<String, Option<String>>) -> Self {
+        Self(variables.clone())
     }
 
     /// With more of a file; what was there before counts.
@@ -211,15 +211,15 @@ mod tests {
 
     fn with(text: &str) -> Interpolated {
         let variables = BTreeMap::from([
-            ("TAG".to_owned(), "1.2".to_owned()),
-            ("EMPTY".to_owned(), String::new()),
+            ("TAG".to_owned(), Some("1.2".to_owned())),
+            ("EMPTY".to_owned(), Some(String::new())),
         ]);
         interpolate(text, &Variables::given(&variables))
     }
 
     #[test]
     fn what_compose_itself_is_given_counts_before_what_a_file_says() {
-        let own = Variables::given(&BTreeMap::from([("A".to_owned(), "own".to_owned())]));
+        let own = Variables::given(&BTreeMap::from([("A".to_owned(), Some("own".to_owned()))]));
         let said = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
         let both = own.or(vec![said("A", Some("file")), said("B", Some("b")), said("C", None)]);
         assert_eq!(interpolate("$A-$B", &both).text.as_deref(), Some("own-b"));

@@ -13,7 +13,7 @@ fn snapshot(files: &[(&str, &str)]) -> Snapshot {
 
 fn read_files(files: &[(&str, &str)]) -> (Compose, Vec<Diagnostic>) {
     let snapshot = snapshot(files);
-    let variables = BTreeMap::from([("TAG".to_owned(), "1.2".to_owned())]);
+    let variables = BTreeMap::from([("TAG".to_owned(), Some("1.2".to_owned()))]);
     let source = Source {
         snapshot: &snapshot,
         folder: "services/media",

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::codes;
 use crate::diagnostic::Code;
-use crate::model::{AbsPath, Name, parse_duration};
+use crate::model::{AbsPath, Name, SecretRef, parse_duration};
 
 /// What is said about a text that does not match its pattern.
 pub struct Form {
@@ -123,6 +123,10 @@ texts! {
     NodeFile(AbsPath, |text| AbsPath::new(text.strip_prefix("node:")?).ok()):
         r"^node:(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f-\x9f]+)+$", codes::BAD_PATH,
         "a file on the node: write `node:` and an absolute path", ["node:/home/sync/.ssh/id_ed25519"];
+    /// A secret of the repository, `secret:FILE.KEY`.
+    SecretText(SecretRef, |text| text.strip_prefix(SecretRef::PREFIX)?.parse().ok()):
+        r"^secret:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[^.\x00-\x1f\x7f-\x9f]+)+$", codes::BAD_TEXT,
+        "a secret: write `secret:FILE.KEY`", ["secret:db.password"];
     /// A public host key.
     HostKey(String, Some):
         r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,3}( [^\x00-\x1f\x7f]*)?$", codes::BAD_TEXT,

@@ -63,7 +63,10 @@ fn look(kind: DocKind, pointer: &str, value: &Value) -> Option<Unsupported> {
     let text = value.as_str();
     let path = common(pointer);
     if text.is_some_and(|text| text.starts_with("secret:")) && !takes_secrets(kind, &path) {
-        return tell(false, "`secret:` here; it is for `env`, and for `files` of bundles");
+        return tell(
+            false,
+            "`secret:` here; it is for `env`, `secret_files`, and `files` of bundles",
+        );
     }
     if let Some((_, _, what)) = KEYS.iter().find(|(of, at, _)| *of == kind && *at == path) {
         return tell(true, what);
@@ -82,7 +85,7 @@ fn look(kind: DocKind, pointer: &str, value: &Value) -> Option<Unsupported> {
 /// Where a reference to a secret may stand.
 fn takes_secrets(kind: DocKind, path: &str) -> bool {
     match kind {
-        DocKind::Service => path.starts_with("/env/"),
+        DocKind::Service => path.starts_with("/env/") || path.starts_with("/secret_files/"),
         DocKind::Bundle => path.starts_with("/files/"),
         _ => false,
     }

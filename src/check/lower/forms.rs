@@ -7,7 +7,7 @@ use super::layers::{Layered, Origin};
 use crate::check::compose::{Compose, Source, read};
 use crate::check::document::kinds::ServiceDoc;
 use crate::check::document::{codes, files};
-use crate::model::{AbsPath, Delivered, Form, ProcessForm};
+use crate::model::{AbsPath, Brought, Delivered, Entry, Form, ProcessForm, SecretRef, Snapshot};
 
 /// A form's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ const KEYS: &[(&str, &[FormWord])] = {
         ("reload", &[Process]),
         ("ports", &[Image, Process]),
         ("publish", &[Image, Process]),
-        ("env", &[Image, Process]),
+        ("env", &[Image, Compose, Process]),
         ("project", &[Image, Compose]),
         ("volumes", &[Image]),
         ("network", &[Image]),
@@ -119,11 +119,19 @@ impl Cx<'_> {
             }
             found.files.push((path.to_owned(), rest.to_owned()));
         }
-        found.compose = compose.and_then(|compose| self.compose(folder, compose, &layered.origin));
+        let given = variables(layered, doc);
+        found.compose =
+            compose.and_then(|file| self.compose((folder, file), &given, doc, &layered.origin));
         found
     }
 
-    fn compose(&mut self, folder: &str, file: &str, origin: &Origin) -> Option<Compose> {
+    fn compose(
+        &mut self,
+        (folder, file): (&str, &str),
+        given: &BTreeMap<String, Option<String>>,
+        doc: &ServiceDoc,
+        origin: &Origin,
+    ) -> Option<Compose> {
         let path = format!("{folder}/{file}");
         if !self.snapshot.entries.contains_key(&path) {
             let place = self.at(origin, "/compose");
@@ -135,8 +143,9 @@ impl Cx<'_> {
         if !self.files.contains_key(&path) {
             return None;
         }
-        let none = BTreeMap::new();
-        let source = Source { snapshot: self.snapshot, folder, file, variables: &none };
+        let with_secrets = secret_files(self.snapshot, folder, doc);
+        let snapshot = with_secrets.as_ref().unwrap_or(self.snapshot);
+        let source = Source { snapshot, folder, file, variables: given };
         let (compose, problems) = read(source);
         self.problems.extend(problems);
         Some(compose)
@@ -157,7 +166,8 @@ impl Cx<'_> {
                 Form::Image(Box::new(self.container(doc, &image, origin)))
             }
             FormWord::Compose => {
-                Form::Compose(folder.compose.as_ref()?.brought(project, directory))
+                let brought = folder.compose.as_ref()?.brought(project, directory);
+                Form::Compose(Brought { env: self.env(doc.env.as_ref(), origin, false), ..brought })
             }
             FormWord::Process => Form::Process(ProcessForm {
                 start: doc.start.as_ref().map(|start| start.0.clone())?,
@@ -198,6 +208,33 @@ impl Cx<'_> {
         }
         found
     }
+}
+
+/// The variables that compose is given for a brought file; one that a node may override isn't known.
+fn variables(layered: &Layered, doc: &ServiceDoc) -> BTreeMap<String, Option<String>> {
+    let known = |text: &str| !text.starts_with("node:/") && !text.starts_with(SecretRef::PREFIX);
+    let own = doc.env.iter().flatten();
+    let own = own.map(|(key, text)| (key.clone(), known(&text.0).then(|| text.0.clone())));
+    let mut given: BTreeMap<String, Option<String>> = own.collect();
+    let nodes = layered.json.get("nodes").and_then(serde_json::Value::as_object);
+    let blocks = nodes.into_iter().flat_map(serde_json::Map::values);
+    for env in blocks.filter_map(|block| block.get("env")?.as_object()) {
+        given.extend(env.keys().map(|key| (key.clone(), None)));
+    }
+    given
+}
+
+/// The repository as compose will find it: files that are secrets are there, and what is in them isn't known.
+fn secret_files(snapshot: &Snapshot, folder: &str, doc: &ServiceDoc) -> Option<Snapshot> {
+    let files = doc.secret_files.as_ref().filter(|files| !files.is_empty())?;
+    let inside = format!("{folder}/");
+    let own = snapshot.entries.iter().filter(|(path, _)| path.starts_with(&inside));
+    let mut entries: BTreeMap<_, _> = own.map(|(path, it)| (path.clone(), it.clone())).collect();
+    for rest in files.keys() {
+        let entry = Entry::File { content: Vec::new(), executable: false };
+        entries.entry(format!("{inside}{rest}")).or_insert(entry);
+    }
+    Some(Snapshot { entries, ..Snapshot::default() })
 }
 
 fn why(word: FormWord, key: &str) -> &'static str {

@@ -103,7 +103,7 @@ impl Cx<'_> {
             environment: environment.clone(),
             role,
             project,
-            files: self.folder_files(&whole.folder, &directory, origin),
+            files: self.service_files(&whole.folder, doc, &directory, origin),
             directory,
             health,
             health_declared: declared(doc),

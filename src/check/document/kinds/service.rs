@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::super::text::{
     Capability, DependencyText, DeviceText, FilePath, GpuText, HeaderValue, ImageText, Label, Line,
-    Lines, OwnerText, PathText, PortText, ProjectText, Shell, SiteHost, Time, UrlPrefix,
+    Lines, Mode, OwnerText, PathText, PortText, ProjectText, SecretText, Shell, SiteHost, Time,
+    UrlPrefix,
 };
 use super::{
     CommandDoc, HealthDoc, HealthcheckDoc, LoggingDoc, NetworkDoc, OneOrMany, PortRef,
@@ -55,8 +56,11 @@ pub struct ServiceDoc {
     pub depends_on: Option<Vec<DependencyText>>,
     /// Whether it may be put back; `never` for a database whose new version migrates. `auto`.
     pub rollback: Option<RollbackDoc>,
-    /// Environment variables; `node:/path` is a file that never leaves the node.
+    /// Environment variables, with `compose` those that it puts into the file; `node:/path` is a file that never leaves the
+    /// node, `secret:FILE.KEY` a secret of the repository.
     pub env: Option<BTreeMap<String, Lines>>,
+    /// Files in its directory whose content is a secret, by their path below it.
+    pub secret_files: Option<BTreeMap<String, SecretFileDoc>>,
     /// What differs on a node.
     pub nodes: Option<BTreeMap<String, NodeBlock>>,
     /// The environments that it runs in and what differs there; only the first of the fleet when absent.
@@ -178,6 +182,29 @@ pub struct PlacementPrimary {
     /// Serve when those before are not healthy.
     #[schemars(length(min = 1))]
     pub fallback: Vec<Label>,
+}
+
+/// A file whose content is a secret: the secret alone, or in full.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = ["secret:db.key", {"secret": "secret:db.key", "owner": "999:999"}]))]
+pub enum SecretFileDoc {
+    /// Only root reads it.
+    Short(SecretText),
+    /// In full.
+    Full(SecretFileFull),
+}
+
+/// A file whose content is a secret, in full.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFileFull {
+    /// Which.
+    pub secret: SecretText,
+    /// Permission bits. `0600`.
+    pub mode: Option<Mode>,
+    /// `user` or `user:group`, such as the one that the container's program runs as.
+    pub owner: Option<OwnerText>,
 }
 
 /// A published port: `host:container`, one number for both, or in full.
