@@ -24,7 +24,7 @@ pub(super) fn about_wrapper(compose: &[String], variables: bool) -> String {
         said.push(format!("merges {} over {first}", more.join(" and ")));
     }
     if variables {
-        said.push("gives them the variables of `.env`".to_owned());
+        said.push("has the variables of `.env` put into what it includes".to_owned());
     }
     format!(
         "`{WRAPPER}` {}; the node needs Docker Compose 2.20 or later for it",
