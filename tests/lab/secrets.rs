@@ -106,3 +106,44 @@ fn a_secret_reaches_its_container_and_no_label_file_of_others_or_process_list() 
     assert_eq!(inside(&stage), SECOND);
     assert_eq!(stage.version("h1", 8081), "1");
 }
+
+#[test]
+fn a_brought_compose_file_gets_its_secrets_beside_it_and_they_follow_what_changes() {
+    let Some(stage) = Stage::new("secrets-brought", &Spec::of(1, HostSpec::docker)) else { return };
+    stage.quick();
+    let image = stage.app.image("1");
+    stage.load_images(&["h1"], &[("app:1", &image)]);
+    let key = stage.repository().parent().unwrap().join("age-key");
+    let keys = Keys::new(&key);
+    let first = keys.file(FIRST);
+    stage.write("secrets/web.yaml", &first);
+    stage.write(
+        "services/shop/service.yaml",
+        "compose: compose.yaml\nplacement: { on: [h1] }\nhealth: { container: true }\n\
+         env: { TAG: \"1\", TOKEN: secret:web.token }\n\
+         secret_files: { keys/token: { secret: secret:web.token, owner: \"7:7\" } }\n",
+    );
+    stage.write(
+        "services/shop/compose.yaml",
+        "services:\n  shop:\n    image: \"app:${TAG}\"\n    ports: [\"8081:80\"]\n    stop_grace_period: 2s\n\
+         \x20   environment: { TOKEN: \"${TOKEN}\" }\n    volumes: [\"./keys:/keys:ro\"]\n",
+    );
+    stage.commit("a shop");
+    let apply = || {
+        let arguments = ["apply", "--yes"];
+        let mut command = stage.gitsync(&arguments);
+        stage.finish(&arguments, command.env("GITSYNC_AGE_KEY_FILE", &key))
+    };
+    apply().exits(0);
+    assert_eq!(inside(&stage), FIRST);
+    let h1 = stage.host("h1");
+    let file = "/opt/stacks/shop/keys/token";
+    assert_eq!(h1.read(file).unwrap(), FIRST);
+    assert_eq!(h1.sh(&format!("stat -c '%a %u:%g' {file}")).unwrap().trim(), "600 7:7");
+    stage.write("secrets/web.yaml", &keys.changed(&first, SECOND));
+    stage.commit("another value");
+    apply().exits(0);
+    assert_eq!([inside(&stage), h1.read(file).unwrap()], [SECOND, SECOND]);
+    stage.run(&["rollback", "--yes"]).exits(0);
+    assert_eq!([inside(&stage), h1.read(file).unwrap()], [FIRST, FIRST]);
+}
