@@ -19,6 +19,7 @@ pub mod journal;
 pub mod limits;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod model;
+pub mod notify;
 #[cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod plan;
 pub mod probe;

@@ -1,6 +1,7 @@
 //! The controller's own configuration and limits: file, environment and flags.
 
 mod limits;
+mod notify;
 mod secrets;
 mod signatures;
 mod trust;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use crate::model::{Limits, UnitId, parse_duration};
 
+pub use notify::{Channel, Ntfy, Topic, Way, Webhook};
 pub use secrets::{KeyPlace, SecretText};
 pub use signatures::Signatures;
 pub use trust::History;
@@ -94,6 +96,8 @@ pub struct Settings {
     pub limits: Option<Limits>,
     /// Where the keys that open secrets are looked for, in order.
     pub secrets: Vec<KeyPlace>,
+    /// Who is told of what.
+    pub notify: Vec<Channel>,
 }
 
 /// Why settings can't be used.
@@ -142,6 +146,8 @@ struct File {
     require_signatures: Option<signatures::SignaturesFile>,
     limits: Option<limits::LimitsFile>,
     secrets: Option<secrets::SecretsFile>,
+    #[serde(default)]
+    notify: Vec<notify::ChannelFile>,
     /// Where all of it was read.
     #[serde(skip)]
     from: PathBuf,
@@ -189,6 +195,7 @@ impl Settings {
             signatures: signatures::signatures(file.require_signatures, env)?,
             limits,
             secrets: secrets::places(file.secrets, env),
+            notify: notify::channels(file.notify, env)?,
         })
     }
 
@@ -389,6 +396,14 @@ mod tests {
             let settings = load(&flags, &[]).unwrap();
             assert!(settings.signatures.is_some_and(|it| it.allowed_signers.is_some()));
         }
+    }
+
+    #[test]
+    fn the_documented_channels_are_read_as_they_stand_there() {
+        let page = include_str!("../docs/notifications.md");
+        let block = page.split("```yaml\n").nth(1).unwrap();
+        let (_home, flags) = written(block.split("```").next().unwrap());
+        assert_eq!(load(&flags, &[]).unwrap().notify.len(), 2);
     }
 
     #[test]

@@ -34,6 +34,7 @@ const PURE: &[&str] =
 
 /// Imports inside one floor that are meant.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("notify", "settings", "messages go where the settings say"),
     ("source", "settings", "a remote is let in to as the settings say"),
     ("secrets", "settings", "identities are looked for where the settings say"),
     ("probe", "transport", "http and tcp checks go through the node's sshd"),

@@ -14,8 +14,10 @@ use crate::source;
 
 use super::context::{self, Format, Global, Wanted};
 use super::left;
+use super::notices::Notices;
 use super::output::{self, colour_out};
 use super::problem::Problem;
+use super::resume::LeftOver;
 use super::reviewed::Reviewed;
 use super::run::duration;
 use super::signals;
@@ -48,6 +50,9 @@ pub struct Apply {
     /// Wait so long for another's rollout to end, such as 5m, instead of failing at once
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "take_over")]
     lock_wait: Option<Duration>,
+    /// Send no notifications of this rollout
+    #[arg(long)]
+    no_notify: bool,
     /// How progress is told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -76,16 +81,23 @@ impl Apply {
         let (holder, vault) = (context::holder(), context::vault(&settings));
         let conductor =
             Conductor { journal: &journal, clock: &clock, holder, vault: vault.as_ref() };
-        super::resume::left_over(global, &settings, &conductor, &self.path, &wanted, self.format)
-            .await?;
-        let mut survey = self.survey(&wanted, &settings, &journal).await?;
-        while waiting.again(&survey, self.take_over).await? {
-            survey = self.survey(&wanted, &settings, &journal).await?;
-        }
-        if let Some(reviewed) = &reviewed {
-            reviewed.is_still(&survey, self.take_over)?;
-        }
-        self.roll_out(global, &conductor, survey).await
+        let mut notices = Notices::of_rollouts(&settings, self.no_notify);
+        wanted.release.commit.iter().for_each(|commit| notices.knows(commit));
+        let code = async {
+            let left = LeftOver { settings: &settings, path: &self.path, wanted: &wanted };
+            left.take_up(global, &conductor, self.format, &mut notices).await?;
+            let mut survey = self.survey(&wanted, &settings, &journal).await?;
+            while waiting.again(&survey, self.take_over).await? {
+                survey = self.survey(&wanted, &settings, &journal).await?;
+            }
+            if let Some(reviewed) = &reviewed {
+                reviewed.is_still(&survey, self.take_over)?;
+            }
+            self.roll_out(global, &conductor, survey, &mut notices).await
+        };
+        let code = code.await;
+        notices.close().await;
+        code
     }
 
     /// Asks the nodes and plans.
@@ -128,6 +140,7 @@ impl Apply {
         global: &Global,
         conductor: &Conductor<'_>,
         survey: Survey,
+        notices: &mut Notices,
     ) -> Result<u8, Problem> {
         self.show(global, &survey);
         gate(&survey.plan, &survey.observed, self.take_over)
@@ -146,7 +159,10 @@ impl Apply {
         let mut progress = output::progress(global, self.format);
         let (mut rollout, mut work) = conductor.begin(survey, Kind::Apply).await?;
         work.takeover = self.take_over;
-        let mut listen = |event: &crate::event::Event| progress.tell(event);
+        let mut listen = |event: &crate::event::Event| {
+            progress.tell(event);
+            notices.event(event);
+        };
         let driven = conductor.conduct(&mut rollout, &work, false, &mut stop, &mut listen).await?;
         ended(&driven, &work.rollout)
     }

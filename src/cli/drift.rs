@@ -69,7 +69,7 @@ pub async fn text(look: &Look, found: &[Drift]) -> String {
     }
     let mut text = String::new();
     for drift in found {
-        text.push_str(&format!("{}: {}\n", drift.unit, words(&drift.kind)));
+        text.push_str(&format!("{}: {}\n", drift.unit, drift.kind));
         if let DriftKind::FileChanged { destination, sensitive: false, .. } = &drift.kind {
             text.push_str(&diff(look, &drift.unit, destination).await);
         }
@@ -80,38 +80,6 @@ pub async fn text(look: &Look, found: &[Drift]) -> String {
     let (things, units) = (many(found.len(), "difference"), many(units.len(), "unit"));
     text.push_str(&format!("Drift: {things} in {units}.\n"));
     text
-}
-
-/// One difference in words.
-fn words(kind: &DriftKind) -> String {
-    match kind {
-        DriftKind::FileMissing { destination } => format!("{destination} is gone"),
-        DriftKind::FileChanged { destination, .. } => format!("{destination} was changed"),
-        DriftKind::FileMode { destination, expected, found } => {
-            format!("{destination} is {found}, not {expected}")
-        }
-        DriftKind::FileForeign { destination, found } => {
-            format!("{destination} is no file any more: {found}")
-        }
-        DriftKind::ContainerMissing { service } => format!("{service} has no container"),
-        DriftKind::ContainerStopped { service, status, exit_code } => {
-            format!("the container of {service} does not run: {status}, exit status {exit_code}")
-        }
-        DriftKind::ContainerRestarting { service, restarts } => {
-            format!("the container of {service} keeps restarting: {restarts} times so far")
-        }
-        DriftKind::ContainerUnhealthy { service } => {
-            format!("the container of {service} says that it is unhealthy")
-        }
-        DriftKind::ProcessDead => "its process died".to_owned(),
-        DriftKind::ProcessStopped => "its process was stopped".to_owned(),
-        DriftKind::Behind { runs, wanted, .. } => {
-            format!("behind: runs {}, wanted is {}", runs.short(), wanted.short())
-        }
-        DriftKind::Missing { wanted } => format!("not there yet: wanted is {}", wanted.short()),
-        DriftKind::Unknown => "runs, but nothing wants it".to_owned(),
-        DriftKind::HalfChanged { rollout } => format!("left half changed by rollout {rollout}"),
-    }
 }
 
 /// A unified diff from what was rolled out to what is there; empty when either can't be shown.

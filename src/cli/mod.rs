@@ -22,6 +22,8 @@ mod init_files;
 mod init_git;
 mod left;
 mod look;
+mod notices;
+mod notify;
 mod output;
 mod plan;
 mod problem;
@@ -96,7 +98,9 @@ enum Command {
     Rollback(rollback::Rollback),
     /// Bring what there is already into a fleet repository: compose files, a Caddyfile
     Import(import::Import),
-    /// Print the JSON Schemas of the repository's files and of saved plans
+    /// See whether notifications get through
+    Notify(notify::Notify),
+    /// Print the JSON Schemas of the repository's files, of saved plans and of notifications
     Schema(schema::Schema),
     /// Print completions for a shell
     Completions(completions::Completions),
@@ -165,6 +169,7 @@ fn asynchronous(command: &Command, global: &Global) -> Result<u8, Problem> {
             Command::Unlock(command) => command.run(global).await,
             Command::Forget(command) => command.run(global).await,
             Command::Rollback(command) => command.run(global).await,
+            Command::Notify(command) => command.run(global).await,
             Command::Demo(command) => command.run().await,
             _ => Ok(0),
         }

@@ -11,6 +11,7 @@ use crate::report::words::short;
 use super::apply::ended;
 use super::context::{self, Format, Global, Place};
 use super::look::look;
+use super::notices::Notices;
 use super::output::{self, colour_out, when};
 use super::problem::Problem;
 use super::signals;
@@ -30,6 +31,9 @@ pub struct Rollback {
     /// Roll back without asking
     #[arg(long, short)]
     yes: bool,
+    /// Send no notifications of this rollout
+    #[arg(long)]
+    no_notify: bool,
     /// How progress is told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -85,11 +89,16 @@ impl Rollback {
         }
         let mut stop = signals::for_rollout()?;
         let mut progress = output::progress(global, self.format);
+        let mut notices = Notices::of_rollouts(&look.settings, self.no_notify);
         let (mut rollout, mut work) = conductor.begin(survey, Kind::Rollback).await?;
         work.left = left;
-        let mut listen = |event: &crate::event::Event| progress.tell(event);
-        let driven = conductor.conduct(&mut rollout, &work, false, &mut stop, &mut listen).await?;
-        ended(&driven, &work.rollout)
+        let mut listen = |event: &crate::event::Event| {
+            progress.tell(event);
+            notices.event(event);
+        };
+        let driven = conductor.conduct(&mut rollout, &work, false, &mut stop, &mut listen).await;
+        notices.close().await;
+        ended(&driven?, &work.rollout)
     }
 }
 

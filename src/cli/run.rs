@@ -15,6 +15,7 @@ use crate::source::{Mirror, Watch};
 use crate::transport::connect;
 
 use super::context::{self, Format, Global};
+use super::notices::Notices;
 use super::output::colour_out;
 use super::problem::Problem;
 use super::signals;
@@ -51,8 +52,14 @@ impl Run {
         let mut wakes = Wakes { stop: signals::for_daemon()?, look: signals::hangups()? };
         let daemon = daemon(&settings, global).await?;
         let _watch = watch(&settings, &mut wakes)?;
-        let mut tell = |news: News| self.tell(global, &news);
-        daemon.run(wakes, &mut tell).await?;
+        let mut notices = Notices::of_daemon(&settings);
+        let mut tell = |news: News| {
+            self.tell(global, &news);
+            notices.hear(&news);
+        };
+        let ended = daemon.run(wakes, &mut tell).await;
+        notices.close().await;
+        ended?;
         Ok(0)
     }
 
@@ -127,6 +134,8 @@ fn urgent(news: &News) -> bool {
 /// News as people read it.
 pub fn text(news: &News) -> String {
     match news {
+        // For listeners that compare with what was before.
+        News::Looking(_) | News::Seen(_) => String::new(),
         News::Commit(commit) => {
             format!(
                 "commit {} by {}: {}\n",
@@ -166,6 +175,7 @@ fn spread(message: &str) -> String {
 fn json(news: &News) -> Option<serde_json::Value> {
     use serde_json::json;
     Some(match news {
+        News::Looking(_) | News::Seen(_) => return None,
         News::Commit(commit) => json!({ "news": "commit", "commit": commit }),
         News::Invalid(found, _) => json!({ "news": "invalid", "diagnostics": found }),
         News::Warnings(found, _) => json!({ "news": "warnings", "diagnostics": found }),

@@ -1,17 +1,17 @@
-//! `gitsync schema`: the JSON Schemas of the repository's files and of saved plans.
+//! `gitsync schema`: the JSON Schemas of the repository's files, of saved plans and of notifications.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{check, plan};
+use crate::{check, notify, plan};
 
 use super::problem::Problem;
 
-/// Print the JSON Schemas of the repository's files and of saved plans.
+/// Print the JSON Schemas of the repository's files, of saved plans and of notifications.
 #[derive(Debug, Args)]
 pub struct Schema {
-    /// Only this kind: fleet, node, service, gateway, sync, bundle or plan
+    /// Only this kind: fleet, node, service, gateway, sync, bundle, plan or notification
     kind: Option<String>,
     /// Write `<kind>.json` for each into this directory instead
     #[arg(long, value_name = "DIR")]
@@ -23,6 +23,7 @@ impl Schema {
     pub fn run(&self) -> Result<u8, Problem> {
         let mut schemas = check::schema::schemas();
         schemas.insert("plan", plan::saved_schema());
+        schemas.insert("notification", notify::schema());
         if let Some(kind) = &self.kind {
             let known = schemas.keys().copied().collect::<Vec<_>>().join(", ");
             schemas.retain(|name, _| name == kind);

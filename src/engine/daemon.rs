@@ -12,7 +12,6 @@ use crate::clock::{Clock, jitter};
 use crate::event::Event;
 use crate::journal::{Journal, Kind};
 use crate::model::{Fleet, Limits, Node, Release, UnitId, Verdict};
-use crate::plan;
 use crate::render;
 use crate::rollout::NodeProgress;
 use crate::settings::Signatures;
@@ -27,8 +26,7 @@ use super::gate::{gate, within};
 use super::news::News;
 use super::nodes::Nodes;
 use super::patience::Patience;
-use super::redact::WITHHELD;
-use super::sealed::{Vault, has_secrets};
+use super::sealed::Vault;
 use super::transact::{Conductor, survey};
 use super::upkeep::Upkeep;
 
@@ -187,6 +185,7 @@ impl Daemon {
         stop: &mut watch::Receiver<Stop>,
         tell: &mut (dyn FnMut(News) + Send),
     ) -> Result<Looked, DaemonError> {
+        tell(News::Looking(commit.to_owned()));
         let trusted = self.trusted(commit, new, tell).await;
         let wanted = match &trusted {
             Ok(true) => self.wanted(commit, new, tell).await,
@@ -217,29 +216,8 @@ impl Daemon {
         })
     }
 
-    /// Starts what should run on the fleet's nodes and doesn't, whatever the commits are like.
-    async fn keep_up(
-        &self,
-        fleet: &Fleet,
-        upkeep: &mut Upkeep,
-        tell: &mut (dyn FnMut(News) + Send),
-    ) {
-        let Ok(nodes) = self.nodes(fleet) else { return };
-        let observed = nodes.observe(&fleet.name).await;
-        let due = upkeep.due(plan::fallen(&observed), self.longest());
-        for (unit, done) in nodes.bring_up(&fleet.name, &due).await {
-            tell(match done {
-                Ok(()) => News::Started(unit),
-                Err(_) if has_secrets(&observed, &unit) => {
-                    News::NotStarted(unit, WITHHELD.to_owned())
-                }
-                Err(error) => News::NotStarted(unit, error.to_string()),
-            });
-        }
-    }
-
     /// How many looks the longest rest takes.
-    fn longest(&self) -> u32 {
+    pub(super) fn longest(&self) -> u32 {
         let looks = LONGEST_REST.as_millis() / self.interval.as_millis().max(1);
         u32::try_from(looks).unwrap_or(u32::MAX)
     }

@@ -27,7 +27,7 @@ pub use execute::{Known, Work};
 pub use gate::{Refusal, gate, holders, pinned, within};
 pub use goods::{Kept, KeptError, contents, kept, rebuild};
 pub use left::{Resumable, resumable};
-pub use news::News;
+pub use news::{News, Presence, Seen};
 pub use nodes::Nodes;
 pub use redact::Redactor;
 pub use sealed::{NoVault, Secrets, Values, Vault};

@@ -2,8 +2,47 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::UnitId;
-use crate::plan::Fallen;
+use crate::model::{Fleet, NodeState, Observed, UnitId};
+use crate::plan::{self, Fallen};
+
+use super::daemon::Daemon;
+use super::news::{News, Presence, Seen};
+use super::redact::WITHHELD;
+use super::sealed::has_secrets;
+
+impl Daemon {
+    /// Starts what should run on the fleet's nodes and doesn't, whatever the commits are like, and tells what was seen.
+    pub(super) async fn keep_up(
+        &self,
+        fleet: &Fleet,
+        upkeep: &mut Upkeep,
+        tell: &mut (dyn FnMut(News) + Send),
+    ) {
+        let Ok(nodes) = self.nodes(fleet) else { return };
+        let observed = nodes.observe(&fleet.name).await;
+        let due = upkeep.due(plan::fallen(&observed), self.longest());
+        for (unit, done) in nodes.bring_up(&fleet.name, &due).await {
+            tell(match done {
+                Ok(()) => News::Started(unit),
+                Err(_) if has_secrets(&observed, &unit) => {
+                    News::NotStarted(unit, WITHHELD.to_owned())
+                }
+                Err(error) => News::NotStarted(unit, error.to_string()),
+            });
+        }
+        tell(News::Seen(seen(fleet, &observed)));
+    }
+}
+
+/// What is to be told of a look at the nodes.
+fn seen(fleet: &Fleet, observed: &Observed) -> Seen {
+    let nodes = observed.nodes.iter().map(|(node, state)| Presence {
+        node: node.clone(),
+        optional: fleet.nodes.get(node).is_some_and(|node| node.optional),
+        answers: matches!(state, NodeState::Reachable(_)),
+    });
+    Seen { fleet: fleet.name.clone(), nodes: nodes.collect(), drift: plan::moved(observed) }
+}
 
 /// What is remembered of units that were started again.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,7 @@
 //! Drift: where a node no longer runs what was last rolled out to it, or lags behind what is wanted.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -104,6 +106,42 @@ pub enum DriftKind {
     },
 }
 
+impl fmt::Display for DriftKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileMissing { destination } => write!(f, "{destination} is gone"),
+            Self::FileChanged { destination, .. } => write!(f, "{destination} was changed"),
+            Self::FileMode { destination, expected, found } => {
+                write!(f, "{destination} is {found}, not {expected}")
+            }
+            Self::FileForeign { destination, found } => {
+                write!(f, "{destination} is no file any more: {found}")
+            }
+            Self::ContainerMissing { service } => write!(f, "{service} has no container"),
+            Self::ContainerStopped { service, status, exit_code } => {
+                write!(
+                    f,
+                    "the container of {service} does not run: {status}, exit status {exit_code}"
+                )
+            }
+            Self::ContainerRestarting { service, restarts } => {
+                write!(f, "the container of {service} keeps restarting: {restarts} times so far")
+            }
+            Self::ContainerUnhealthy { service } => {
+                write!(f, "the container of {service} says that it is unhealthy")
+            }
+            Self::ProcessDead => f.write_str("its process died"),
+            Self::ProcessStopped => f.write_str("its process was stopped"),
+            Self::Behind { runs, wanted, .. } => {
+                write!(f, "behind: runs {}, wanted is {}", runs.short(), wanted.short())
+            }
+            Self::Missing { wanted } => write!(f, "not there yet: wanted is {}", wanted.short()),
+            Self::Unknown => f.write_str("runs, but nothing wants it"),
+            Self::HalfChanged { rollout } => write!(f, "left half changed by rollout {rollout}"),
+        }
+    }
+}
+
 /// Everything on reachable nodes that differs from the release and from what was rolled out, by unit.
 ///
 /// Nodes that did not answer say nothing, so nothing is said about them. Files, containers and processes
@@ -120,6 +158,23 @@ pub fn drift(release: &Release, observed: &Observed) -> Vec<Drift> {
         found.extend(missing(node, report, release));
     }
     found.sort_by(|a, b| a.unit.cmp(&b.unit));
+    found
+}
+
+/// What is no longer as it was rolled out on nodes that no rollout holds, whatever a release wants.
+pub fn moved(observed: &Observed) -> Vec<Drift> {
+    let mut found = drift(&Release::default(), observed);
+    found.retain(|drift| {
+        let report = observed.report(&drift.unit.node);
+        let free = report.is_some_and(|report| report.record.holder.is_none());
+        free && !matches!(
+            drift.kind,
+            DriftKind::Behind { .. }
+                | DriftKind::Missing { .. }
+                | DriftKind::Unknown
+                | DriftKind::HalfChanged { .. }
+        )
+    });
     found
 }
 

@@ -26,7 +26,7 @@ use crate::model::{
 };
 
 pub use cover::side_by_side;
-pub use drift::{Drift, DriftKind, drift};
+pub use drift::{Drift, DriftKind, drift, moved};
 pub use fallen::{Fallen, fallen};
 pub use files::diff_text;
 pub use record::{last_good, quarantined};

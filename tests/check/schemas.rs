@@ -11,7 +11,8 @@ const UPDATE: &str = "GITSYNC_UPDATE_SCHEMAS";
 fn committed_schemas_are_current() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     let plan = ("plan", gitsync::plan::saved_schema());
-    for (kind, schema) in schemas().into_iter().chain([plan]) {
+    let notification = ("notification", gitsync::notify::schema());
+    for (kind, schema) in schemas().into_iter().chain([plan, notification]) {
         let path = folder.join(format!("{kind}.json"));
         let wanted = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if std::env::var_os(UPDATE).is_some() {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "",
     "init",
     "validate",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 22] = [
     "forget",
     "rollback",
     "import",
+    "notify",
     "schema",
     "completions",
     "demo",

@@ -25,6 +25,7 @@ mod lab;
 mod leaving;
 mod limits;
 mod looking;
+mod notify;
 mod records;
 mod sealed;
 mod signatures;

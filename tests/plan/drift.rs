@@ -2,7 +2,7 @@
 
 use crate::build::*;
 use gitsync::model::*;
-use gitsync::plan::{Drift, DriftKind, drift, fallen};
+use gitsync::plan::{Drift, DriftKind, drift, fallen, moved};
 
 fn found(scene: &Scene) -> Vec<DriftKind> {
     drift(&scene.release, &scene.observed).into_iter().map(|drift| drift.kind).collect()
@@ -248,4 +248,29 @@ fn what_was_edited_is_held_or_is_half_changed_is_not_started_again() {
     let mut gone = down();
     gone.unreachable("a");
     assert!(fallen_units(&gone).is_empty());
+}
+
+#[test]
+fn what_moved_is_told_apart_from_what_waits_for_a_rollout() {
+    let mut scene = scene(
+        [unit("a/service.x", "1"), unit("a/service.old", "1")],
+        [unit("a/service.x", "2"), unit("a/service.new", "1")],
+    );
+    assert!(!drift(&scene.release, &scene.observed).is_empty());
+    assert_eq!(moved(&scene.observed), []);
+    let edited = |scene: &mut Scene| {
+        let destination = unit("a/service.x", "1").artifacts[0].destination.clone();
+        let state = FileState::Missing;
+        report(scene, "a/service.x").files = vec![FileReport { destination, state }];
+    };
+    edited(&mut scene);
+    let found: Vec<String> = moved(&scene.observed).iter().map(|it| it.unit.to_string()).collect();
+    assert_eq!(found, ["a/service.x"]);
+    scene.report("a").record.holder = Some(Holder {
+        who: "ann@laptop".into(),
+        rollout: "r8".into(),
+        since: Timestamp(1),
+        nonce: "n".into(),
+    });
+    assert_eq!(moved(&scene.observed), [], "a rollout is on its way");
 }
