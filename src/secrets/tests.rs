@@ -116,9 +116,6 @@ fn whatever_somebody_without_the_key_changes_is_noticed() {
     let at = reordered.find("c:").unwrap();
     let reordered = format!("{}{}\n{}", &reordered[..at], line("a"), &reordered[at..]);
     keys.refused(&reordered, "MAC does not match");
-    let items = value("c").trim_matches(['[', ']']).replace("],", "]|");
-    let items: Vec<&str> = items.split("], ").collect();
-    assert!(items.len() <= 2);
     keys.refused(&file.replace("seen", "other"), "MAC does not match");
     keys.refused(
         &file.replace(value("lastmodified"), "\"2020-01-01T00:00:00Z\""),
@@ -179,7 +176,7 @@ fn a_file_is_rekeyed_without_a_change_of_any_ciphertext() {
 fn a_rotated_file_has_another_ciphertext_everywhere_and_the_same_values() {
     let keys = keys();
     let file = keys.file(PLAIN);
-    let rotated = keys.unlock(&file).rotated(&[keys.recipient.clone()], NOW).unwrap();
+    let rotated = keys.unlock(&file).rotated(std::slice::from_ref(&keys.recipient), NOW).unwrap();
     assert_eq!(told(&keys.open(&rotated).unwrap()), told(&keys.open(&file).unwrap()));
     assert_eq!(keys.unlock(&rotated).plain().unwrap().as_str(), PLAIN);
     let sealed = |file: &str| -> Vec<String> {
