@@ -35,6 +35,7 @@ mod rollback;
 mod run;
 mod saved;
 mod schema;
+mod secret;
 mod show;
 mod show_plan;
 mod signals;
@@ -100,6 +101,8 @@ enum Command {
     Import(import::Import),
     /// See whether notifications get through
     Notify(notify::Notify),
+    /// Add, edit and rekey secrets in files that `sops` reads as well
+    Secret(secret::Secret),
     /// Print the JSON Schemas of the repository's files, of saved plans and of notifications
     Schema(schema::Schema),
     /// Print completions for a shell
@@ -170,6 +173,7 @@ fn asynchronous(command: &Command, global: &Global) -> Result<u8, Problem> {
             Command::Forget(command) => command.run(global).await,
             Command::Rollback(command) => command.run(global).await,
             Command::Notify(command) => command.run(global).await,
+            Command::Secret(command) => command.run(global).await,
             Command::Demo(command) => command.run().await,
             _ => Ok(0),
         }

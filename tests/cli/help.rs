@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 27] = [
     "",
     "init",
     "validate",
@@ -25,6 +25,10 @@ const COMMANDS: [&str; 23] = [
     "rollback",
     "import",
     "notify",
+    "secret",
+    "secret add",
+    "secret edit",
+    "secret rekey",
     "schema",
     "completions",
     "demo",
@@ -34,12 +38,12 @@ const COMMANDS: [&str; 23] = [
 fn help_of_every_command_is_as_reviewed() {
     let lab = Lab::new();
     for name in COMMANDS {
-        let arguments: Vec<&str> = [name, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
+        let arguments: Vec<&str> = name.split_whitespace().chain(["--help"]).collect();
         let mut command = lab.command(&arguments);
         command.env_remove("GITSYNC_STATE");
         let said = Running::start(command).end().exits(0);
         assert_eq!(said.err, "");
-        let name = if name.is_empty() { "gitsync" } else { name };
+        let name = if name.is_empty() { "gitsync".to_owned() } else { name.replace(' ', "-") };
         insta::assert_snapshot!(format!("help_{name}"), said.out);
     }
 }
@@ -47,9 +51,13 @@ fn help_of_every_command_is_as_reviewed() {
 #[test]
 fn every_command_that_is_listed_has_its_help_reviewed() {
     let listed = gitsync::cli::command();
-    let listed = listed.get_subcommands().filter(|command| !command.is_hide_set());
-    let mut names: Vec<&str> = listed.map(|command| command.get_name()).collect();
-    names.insert(0, "");
+    let mut names = vec![String::new()];
+    for command in listed.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = command.get_name();
+        names.push(name.to_owned());
+        let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+        names.extend(below.map(|command| format!("{name} {}", command.get_name())));
+    }
     assert_eq!(names, COMMANDS);
 }
 

@@ -28,5 +28,6 @@ mod looking;
 mod notify;
 mod records;
 mod sealed;
+mod secret;
 mod signatures;
 mod unlucky;
