@@ -12,7 +12,7 @@ use super::leaf::{self, DataKey};
 use super::plain::{Plain, Type};
 use super::rule::Rule;
 use super::scalar::{Change, changed, replaced};
-use super::walk::{SOPS, context, leaves};
+use super::walk::{Leaf, SOPS, context, leaves};
 use crate::check::document::{Kind, Yaml};
 
 /// How a document is closed.
@@ -169,6 +169,12 @@ impl File<'_> {
             let Some(plain) = plain.as_ref().filter(|it| *encrypted && !it.bytes.is_empty()) else {
                 continue;
             };
+            if plain.kind == Type::Comment {
+                let (change, plain) = self.comment_of_item(leaf, plain)?;
+                changes.push(change);
+                kept.comment(plain, leaf.text());
+                continue;
+            }
             let Some(shown) = super::scalar::written(plain, leaf.indent) else {
                 let what = format!("`{}` holds bytes that are no text", leaf.name);
                 let message = format!("{what}: the file can be used and rekeyed, but not edited");
@@ -198,6 +204,29 @@ impl File<'_> {
                 .to_owned(),
         };
         Ok((changed(self.text, changes).ok_or_else(shared)?, kept))
+    }
+
+    /// The change that makes a comment of an item of a list, as `sops` has them, and what the comment says.
+    fn comment_of_item(
+        &self,
+        leaf: &Leaf<'_>,
+        plain: &Plain,
+    ) -> Result<(Change, Zeroizing<Vec<u8>>), SecretError> {
+        let before = self.text.get(..leaf.span.start as usize).unwrap_or_default().trim_end();
+        let shown = String::from_utf8_lossy(&plain.bytes).replace(['\n', '\r'], " ");
+        match before.strip_suffix('-') {
+            Some(start) => {
+                let at = start.len()..leaf.span.end as usize;
+                Ok((Change { at, text: format!("#{shown}") }, Zeroizing::new(shown.into())))
+            }
+            None => Err(SecretError::Change {
+                path: self.path().to_owned(),
+                message: format!(
+                    "`{}` is a comment in brackets: edit the file with `sops`",
+                    leaf.name
+                ),
+            }),
+        }
     }
 
     /// An encrypted comment in plain. Programs differ in what it is bound to, so every place is tried, the likely first.

@@ -87,16 +87,15 @@ impl Comment {
     pub(super) fn keys(&self, entries: &[(Span, Vec<String>)]) -> Vec<String> {
         let line = |span: &Span| span.line as usize;
         let mut same = entries.iter().filter(|(span, _)| line(span) == self.line);
-        let level = |(span, _): &&(Span, Vec<String>)| span.column as usize == self.column;
+        let column = |span: &Span| span.column as usize;
         let found = match self.beside {
             true => same.next_back(),
             false => {
                 let below = entries.iter().find(|(span, _)| line(span) > self.line);
                 let mut above = entries.iter().rev().filter(|(span, _)| line(span) < self.line);
-                below
-                    .filter(level)
-                    .or_else(|| above.find(level))
-                    .or(below.filter(|_| self.column > 1))
+                // Deeper than what follows: it closes what stands above.
+                let heads = below.filter(|(span, _)| self.column <= column(span));
+                heads.or_else(|| above.find(|(span, _)| column(span) == self.column)).or(below)
             }
         };
         found.map(|(_, keys)| keys.clone()).unwrap_or_default()
@@ -110,7 +109,7 @@ mod tests {
 
     #[test]
     fn comments_belong_to_what_they_stand_at() {
-        let text = "# one\na:\n  # two\n  b: x # three\n  # four\n# five\nc: |\n  # none\nd:\n  - e # six\n";
+        let text = "# one\na:\n  # two\n  b: x # three\n  # four\n# five\nc: |\n  # none\nd:\n  - e # six\n  # seven\n  - f: g\n";
         let entries = entries(&parse_tree("x", text.as_bytes()).unwrap().root);
         let found = extras(text);
         let told: Vec<String> = found
@@ -118,7 +117,7 @@ mod tests {
             .iter()
             .map(|comment| format!("{}{}", comment.keys(&entries).join("."), comment.text))
             .collect();
-        assert_eq!(told, [" one", "a two", "a three", "a four", " five", "d six"]);
+        assert_eq!(told, [" one", "a two", "a three", "a four", " five", "d six", "d seven"]);
         assert!(found.comments.iter().all(|comment| text[comment.at.clone()].starts_with("# ")));
         assert!(!found.shared);
     }

@@ -12,7 +12,7 @@ use super::identity::Found;
 use super::leaf::{self, DataKey};
 use super::meta::{Meta, Sealed};
 use super::opened::Opened;
-use super::plain::Plain;
+use super::plain::{Plain, Type};
 use super::walk::{Leaf, leaves};
 use crate::check::document::{Kind, Tree, parse_tree};
 use crate::diagnostic::Diagnostic;
@@ -85,7 +85,8 @@ impl<'a> File<'a> {
     pub(super) fn opened(&self, key: &DataKey) -> Result<Opened, SecretError> {
         let mut opened = Opened::default();
         for Value { leaf, plain, .. } in self.values(key)? {
-            let Some(plain) = plain else { continue };
+            // `sops` keeps a comment among the items of a list as an item of its own.
+            let Some(plain) = plain.filter(|plain| plain.kind != Type::Comment) else { continue };
             if !opened.insert(leaf.name.clone(), plain.shown()) {
                 let what = format!("two values have the name `{}`", leaf.name);
                 let advice = "use keys without dots".to_owned();
@@ -148,7 +149,7 @@ pub(super) fn mac(values: &[Value<'_>], only_encrypted: bool) -> Zeroizing<Strin
         hash.update(Sha256::digest("sops"));
     }
     for value in values.iter().filter(|value| value.encrypted || !only_encrypted) {
-        if let Some(plain) = &value.plain {
+        if let Some(plain) = value.plain.as_ref().filter(|plain| plain.kind != Type::Comment) {
             hash.update(plain.bytes.as_slice());
         }
     }

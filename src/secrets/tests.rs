@@ -144,6 +144,22 @@ fn items_of_a_list_can_t_change_places() {
 }
 
 #[test]
+fn a_comment_that_is_an_item_of_a_list_is_no_value() {
+    let keys = keys();
+    let file = keys.file("c:\n  # about y\n  - one\nd: z\n");
+    let comment = file.lines().find(|line| line.starts_with("  #ENC")).unwrap();
+    let as_item = file.replace(comment, &comment.replace("  #", "  - "));
+    let opened = keys.open(&as_item).unwrap();
+    assert_eq!(
+        opened.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+        [b"one".as_slice(), b"z"]
+    );
+    assert_eq!(keys.unlock(&as_item).plain().unwrap().as_str(), "c:\n  # about y\n  - one\nd: z\n");
+    let set = keys.unlock(&as_item).set(&["d".into()], "new", NOW).unwrap();
+    assert!(set.contains(comment), "{set}");
+}
+
+#[test]
 fn what_is_no_file_of_ours_is_a_clear_error() {
     let keys = keys();
     keys.refused("a: [", "secrets/x.yaml:");
