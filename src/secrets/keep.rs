@@ -13,6 +13,7 @@ use super::plain::{Plain, Type};
 use super::recipient::{self, Recipient};
 use super::scalar::{changed, replaced};
 use super::set;
+use super::walk::leaves;
 use crate::model::Timestamp;
 
 /// A secrets file that was opened to be changed.
@@ -192,6 +193,16 @@ fn proven(path: &str, text: &str, key: &DataKey) -> Result<String, SecretError> 
             message: format!("the result would not open, so nothing was changed ({error})"),
         }),
     }
+}
+
+/// Whether the rule of a file leaves the value of a key as it is.
+pub fn stays_plain(text: &str, keys: &[String]) -> bool {
+    let name = keys.join(".");
+    File::parse("", text.as_bytes()).is_ok_and(|file| {
+        let rule = &file.meta.rule;
+        let found = leaves(&file.tree.root, text).into_iter().find(|leaf| leaf.name == name);
+        found.is_some_and(|leaf| !rule.encrypts(&leaf.keys, leaf::is_encrypted(leaf.text())))
+    })
 }
 
 /// A point in time as the format has it.

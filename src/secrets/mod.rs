@@ -29,6 +29,6 @@ pub use crate::settings::{KeyPlace, SecretText};
 pub use creation::{Creation, Creations};
 pub use error::{LeafProblem, SecretError};
 pub use identity::Opener;
-pub use keep::{Unlocked, created};
+pub use keep::{Unlocked, created, stays_plain};
 pub use opened::Opened;
 pub use recipient::Recipient;

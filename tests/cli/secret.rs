@@ -235,8 +235,8 @@ fn rules_of_the_repository_say_for_whom_and_what_is_encrypted() {
     );
     fs::write(keeper.path("fleet/.sops.yaml"), &rules).unwrap();
     keeper.add("db.password", VALUE);
-    keeper.add("db.user", "app");
-    keeper.add("api.token", VALUE);
+    keeper.with_input(&["secret", "add", "db.user"], "app").exits(0).says("`user` stands in plain");
+    keeper.with_input(&["secret", "add", "api.token"], VALUE).exits(0).never_says("in plain");
     let file = keeper.file("db.yaml");
     assert!(
         file.contains("\nuser: app\n") && file.contains("encrypted_regex: \"^pass\""),

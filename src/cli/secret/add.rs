@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::context::Global;
 use crate::cli::problem::Problem;
 use crate::model::Name;
-use crate::secrets::{Creation, Opener, Recipient, created};
+use crate::secrets::{Creation, Opener, Recipient, created, stays_plain};
 
 use super::{Folder, Place, file_name, now, opener, recipient, say, value};
 
@@ -69,6 +69,11 @@ impl Add {
             }
         };
         place.write(before.as_deref(), &text)?;
+        if stays_plain(&text, &self.target.keys) {
+            anstream::eprintln!(
+                "warning: `{key}` stands in plain: the rule of the file does not encrypt it"
+            );
+        }
         say(global, &format!("{}: `{key}` is set", place.shown));
         Ok(0)
     }
