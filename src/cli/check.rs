@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::engine::Masked;
 use crate::model::Unit;
 use crate::probe::{self, Probe};
 
-use super::context::{Format, Global, Place};
+use super::context::{self, Format, Global, Place};
 use super::look::{Look, look};
 use super::output::{self, table};
 use super::problem::Problem;
@@ -87,8 +88,24 @@ async fn unit_rows(look: &Look, unit: &Unit) -> Vec<Row> {
         crate::model::Check::Running => "container",
         _ => "service",
     };
+    let told = teller(look, unit);
     let rows = seen.into_iter();
-    rows.map(|one| row(level(&one), unit.id.to_string(), one.passed, one.detail)).collect()
+    rows.map(|one| row(level(&one), unit.id.to_string(), one.passed, told(&one.detail))).collect()
+}
+
+/// What may be told of what a unit's checks saw.
+fn teller(look: &Look, unit: &Unit) -> impl Fn(&str) -> String {
+    let report = look.observed.report(&unit.id.node);
+    let running = report.and_then(|report| {
+        let current = report.units.get(&unit.id)?.current.as_ref()?;
+        report.manifests.get(current)
+    });
+    let vault = context::vault(&look.settings);
+    let masked = Masked::of(running.unwrap_or(unit), &look.wanted.release, vault.as_ref());
+    move |detail| match &masked {
+        Ok(redactor) => redactor.text(detail),
+        Err(why) => format!("what was seen may hold secrets and is not told: {why}"),
+    }
 }
 
 /// A request for every public host through every gateway, as a visitor would make it.

@@ -21,6 +21,7 @@ mod init;
 mod init_files;
 mod init_git;
 mod left;
+mod logs;
 mod look;
 mod notices;
 mod notify;
@@ -89,6 +90,8 @@ enum Command {
     Drift(drift::DriftCommand),
     /// Ask every probe once, now
     Check(check::Check),
+    /// The last lines that a unit's program logged, wherever it runs
+    Logs(logs::LogsCommand),
     /// Lift the quarantine of a release, so that it is tried again
     Retry(retry::Retry),
     /// End the hold of a rollout whose controller is dead for good
@@ -168,6 +171,7 @@ fn asynchronous(command: &Command, global: &Global) -> Result<u8, Problem> {
             Command::Show(command) => command.run(global).await,
             Command::Drift(command) => command.run(global).await,
             Command::Check(command) => command.run(global).await,
+            Command::Logs(command) => command.run(global).await,
             Command::Retry(command) => command.run(global).await,
             Command::Unlock(command) => command.run(global).await,
             Command::Forget(command) => command.run(global).await,

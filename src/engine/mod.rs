@@ -30,7 +30,7 @@ pub use left::{Resumable, resumable};
 pub use news::{News, Presence, Seen};
 pub use nodes::Nodes;
 pub use redact::Redactor;
-pub use sealed::{NoVault, Secrets, Values, Vault};
+pub use sealed::{Masked, NoVault, Secrets, Values, Vault};
 pub use transact::{Conductor, Survey, survey};
 
 pub use crate::model::Verdict;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 
-use crate::model::{Content, Observed, Plan, Release, Sealed, SecretRef, UnitId};
+use crate::model::{Content, Observed, Plan, Release, Sealed, SecretRef, Unit, UnitId};
 use crate::secrets::Opener;
 use crate::transport::Opened;
 
@@ -50,7 +50,7 @@ impl Secrets {
     pub fn open(plan: &Plan, release: &Release, vault: &dyn Vault) -> Result<Self, String> {
         let changed = plan.steps().filter_map(|step| release.units.get(&step.unit));
         let contents: BTreeMap<String, &Sealed> = changed
-            .flat_map(crate::model::Unit::contents)
+            .flat_map(Unit::contents)
             .filter_map(|(name, content)| match content {
                 Content::Sealed(sealed) => Some((name, sealed)),
                 Content::Bytes(_) | Content::OnNode(_) => None,
@@ -79,6 +79,36 @@ impl Secrets {
     pub fn none(plan: &Plan) -> Self {
         let redactor = Redactor::new(std::iter::empty(), unknown(plan, |_| false));
         Self { opened: Opened::default(), redactor }
+    }
+}
+
+/// What masks a unit outside of rollouts.
+pub struct Masked;
+
+impl Masked {
+    /// Masks the secrets of a unit as its node runs it. They are known as far as the wanted release has the same; the
+    /// error says why one isn't.
+    pub fn of(running: &Unit, release: &Release, vault: &dyn Vault) -> Result<Redactor, String> {
+        let names = running.sealed();
+        if names.is_empty() {
+            return Ok(Redactor::default());
+        }
+        let wanted = release.units.get(&running.id).map(Unit::contents).unwrap_or_default();
+        let mut contents = BTreeMap::new();
+        for name in names {
+            let Some(Content::Sealed(sealed)) = wanted.get(&name) else {
+                return Err("what it runs has others than the files here".to_owned());
+            };
+            contents.insert(name, sealed);
+        }
+        let files = open_files(&contents, release, vault)?;
+        let used = contents.values().flat_map(|sealed| sealed.references());
+        let values = used.filter_map(|secret| Some(files.get(&secret.path())?.get(&secret.key)?));
+        let values: Vec<&[u8]> = values.map(|value| value.as_slice()).collect();
+        if values.iter().any(|value| Redactor::is_short(value)) {
+            return Err("one is shorter than four characters".to_owned());
+        }
+        Ok(Redactor::new(values.into_iter(), BTreeSet::new()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 31] = [
     "",
     "init",
     "validate",
@@ -19,12 +19,16 @@ const COMMANDS: [&str; 27] = [
     "show",
     "drift",
     "check",
+    "logs",
     "retry",
     "unlock",
     "forget",
     "rollback",
     "import",
+    "import compose",
+    "import caddyfile",
     "notify",
+    "notify test",
     "secret",
     "secret add",
     "secret edit",

@@ -295,3 +295,36 @@ fn without_a_key_nothing_is_begun_and_the_daemon_goes_on_once_it_is_there() {
     }
     sealed.end();
 }
+
+#[test]
+fn logs_are_shown_from_where_a_unit_runs_followed_and_masked() {
+    let sealed = Sealed::new();
+    let lab = &sealed.lab;
+    sealed.web("web 1", "echo hello; echo token $TOKEN;");
+    lab.commit("it says hello");
+    sealed.gitsync(&["apply", "--yes"]).exits(0);
+    let said = sealed.gitsync(&["logs", "web"]).exits(0);
+    assert!(said.out.contains("hello\ntoken [secret]\n"), "{}", said.out);
+    sealed.gitsync(&["logs", "n1/service.web", "-n", "2"]).exits(0).says("token [secret]");
+    let both = sealed.gitsync(&["logs", "service.web"]).exits(0);
+    assert!(!both.out.contains("n1/service.web |"), "{}", both.out);
+    let unknown = sealed.gitsync(&["logs", "wob"]).exits(1);
+    assert!(unknown.err.contains("no node runs `wob`"), "{}", unknown.err);
+    assert!(unknown.err.contains("n1/service.web"), "{}", unknown.err);
+    // Without the key what can't be masked is not shown, unless somebody says so.
+    let refused = lab.gitsync(&["logs", "web"]).exits(1);
+    assert!(refused.err.contains("can't be masked"), "{}", refused.err);
+    lab.gitsync(&["logs", "web", "--unmasked"]).exits(0).says(TOKEN);
+    lab.gitsync(&["logs", "api"]).exits(0);
+    let mut follow = sealed.start(&["logs", "web", "--follow"]);
+    follow.hears("token [secret]");
+    sealed.web("web 2", "echo once more;");
+    lab.commit("it says something else");
+    sealed.gitsync(&["apply", "--yes"]).exits(0);
+    follow.hears("once more");
+    follow.kill();
+    for _ in 0..3 {
+        sealed.gitsync(&["check"]);
+    }
+    sealed.end();
+}
