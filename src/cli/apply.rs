@@ -113,6 +113,7 @@ impl Apply {
         left::ask(&self.path, wanted, settings, record, &mut asked).await?;
         context::recall(&self.path, wanted, settings, self.any_history, &mut asked)?;
         asked.let_go(journal).await?;
+        asked.suspend(&wanted.fleet, context::suspension(&wanted.fleet, settings));
         asked.remember(&wanted.fleet, journal).await?;
         let release = wanted.release.clone();
         Ok(survey(&wanted.fleet, release, asked, self.allow_no_rollback).await)

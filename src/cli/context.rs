@@ -11,7 +11,7 @@ use crate::check::{self, Checked};
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Asked, Nodes, Vault, pinned, within};
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::limits;
 use crate::model::{Commit, Fleet, Node, Release, Snapshot, Warning};
 use crate::render;
@@ -148,6 +148,12 @@ pub fn nodes(fleet: &Fleet, settings: &Settings) -> Result<Nodes, Problem> {
     let options = ssh_options(settings)?;
     let way = |node: &Node| connect(node, &fleet.nodes, &options);
     Ok(Nodes::new(fleet.nodes.values(), settings.parallel, way)?)
+}
+
+/// Why this controller changes nothing of a fleet for now, in words.
+pub fn suspension(fleet: &Fleet, settings: &Settings) -> Option<String> {
+    let now = clock().now();
+    journal::suspension(&settings.state, &fleet.name, now).map(|it| it.words(now))
 }
 
 /// What opens the fleet's secrets.

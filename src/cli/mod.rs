@@ -41,6 +41,7 @@ mod show;
 mod show_plan;
 mod signals;
 mod status;
+mod suspend;
 mod unlock;
 mod validate;
 mod waiting;
@@ -96,6 +97,10 @@ enum Command {
     Retry(retry::Retry),
     /// End the hold of a rollout whose controller is dead for good
     Unlock(unlock::UnlockCommand),
+    /// Stop rollouts of a fleet on this controller for a while
+    Suspend(suspend::SuspendCommand),
+    /// End the suspension of a fleet on this controller
+    Resume(suspend::ResumeCommand),
     /// Say that a node which left the fleet is gone for good
     Forget(forget::ForgetCommand),
     /// Go back to an earlier good release, from the nodes' own copies
@@ -148,6 +153,8 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Command::ShowPlan(command) => command.run(),
         Command::Init(command) => command.run(global),
         Command::Validate(command) => command.run(global),
+        Command::Suspend(command) => command.run(global),
+        Command::Resume(command) => command.run(global),
         Command::Render(command) => command.run(global),
         Command::Graph(command) => command.run(global),
         Command::Import(command) => command.run(global),

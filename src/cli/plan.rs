@@ -106,6 +106,7 @@ impl PlanCommand {
             asked.refuse(distrust);
         }
         context::recall(&self.place.path, &wanted, &settings, self.any_history, &mut asked)?;
+        asked.suspend(&wanted.fleet, context::suspension(&wanted.fleet, &settings));
         asked.remember(&wanted.fleet, &journal).await?;
         let Survey { plan, observed, .. } =
             survey(&wanted.fleet, wanted.release, asked, allow).await;

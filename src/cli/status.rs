@@ -6,13 +6,13 @@ use serde::Serialize;
 use crate::engine::kept;
 use crate::journal::Departed;
 use crate::model::{
-    ContainerReport, Digest, Holder, Name, NodeReport, NodeState, Observed, ProcessState,
+    ContainerReport, Digest, Fleet, Holder, Name, NodeReport, NodeState, Observed, ProcessState,
     Quarantined, Release, UnitId, UnitReport,
 };
 use crate::report::lines::{hanging, headline, one_line};
 use crate::report::words::short;
 
-use super::context::{Format, Global, Place};
+use super::context::{self, Format, Global, Place};
 use super::look::look;
 use super::output::{self, table};
 use super::problem::Problem;
@@ -34,6 +34,7 @@ pub struct Status {
 #[derive(Debug, Serialize)]
 struct Answer {
     fleet: Name,
+    suspended: Vec<String>,
     last_good: Option<LastGood>,
     quarantine: Vec<Quarantined>,
     nodes: Vec<NodeRow>,
@@ -71,6 +72,7 @@ impl Status {
         let fleet = &look.wanted.fleet;
         let departed = global.reader(&look.settings).await?.departed(&fleet.name).await?;
         let mut answer = answer(&fleet.name, &look.observed, &look.wanted.release, self.orphans);
+        answer.suspended = suspended(fleet, context::suspension(fleet, &look.settings));
         let open = departed.into_iter().filter(|one| one.forgotten.is_none());
         let left = open.filter(|one| !fleet.nodes.contains_key(&one.node));
         answer.nodes.extend(left.map(left_row));
@@ -97,6 +99,7 @@ fn answer(fleet: &Name, observed: &Observed, release: &Release, orphans: bool) -
     quarantine.dedup_by(|a, b| a.release == b.release);
     Answer {
         fleet: fleet.clone(),
+        suspended: Vec::new(),
         last_good,
         quarantine,
         nodes: observed.nodes.iter().map(node_row).collect(),
@@ -119,6 +122,15 @@ fn node_row((node, state): (&Name, &NodeState)) -> NodeRow {
             holder: None,
         },
     }
+}
+
+/// Why nothing is changed for now.
+fn suspended(fleet: &Fleet, here: Option<String>) -> Vec<String> {
+    let repository = fleet.suspend.as_ref().map(|reason| match reason.as_str() {
+        "" => "suspended by its fleet.yaml".to_owned(),
+        reason => format!("suspended by its fleet.yaml: {reason}"),
+    });
+    repository.into_iter().chain(here).collect()
 }
 
 /// A node that left the fleet and was not cleaned yet.
@@ -216,6 +228,9 @@ fn text(answer: &Answer) -> String {
         }
         None => format!("{}: nothing was rolled out yet\n", answer.fleet),
     };
+    for why in &answer.suspended {
+        text.push_str(&format!("{}\n", one_line(why)));
+    }
     for entry in &answer.quarantine {
         text.push_str(&format!(
             "quarantined: {} ({})\n",
@@ -272,6 +287,7 @@ mod tests {
         let at = crate::model::Timestamp(0);
         let answer = Answer {
             fleet: Name::new("stage").unwrap(),
+            suspended: Vec::new(),
             last_good: None,
             quarantine: vec![Quarantined { release: release.clone(), at, reason, commit: None }],
             nodes,

@@ -100,6 +100,21 @@ impl Asked {
         }
     }
 
+    /// Refuses every change of a fleet that is suspended, in its repository or on this controller.
+    pub fn suspend(&mut self, fleet: &Fleet, here: Option<String>) {
+        let repository = fleet.suspend.as_ref().map(|reason| match reason.as_str() {
+            "" => ("suspended", "this fleet is suspended by its fleet.yaml".to_owned()),
+            reason => ("suspended", format!("this fleet is suspended by its fleet.yaml: {reason}")),
+        });
+        let here = here.map(|words| ("on-hold", format!("this fleet is {words}")));
+        let refusal = |(code, message): (&str, String)| Warning {
+            code: code.to_owned(),
+            message,
+            unit: None,
+        };
+        self.refusals.extend(repository.into_iter().chain(here).map(refusal));
+    }
+
     /// Refuses what is wanted, whatever it would change: it is not trusted.
     pub fn refuse(&mut self, distrust: Distrust) {
         let (code, message) = (distrust.code.to_owned(), distrust.message);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use crate::check;
 use crate::clock::{Clock, jitter};
 use crate::event::Event;
-use crate::journal::{Journal, Kind};
+use crate::journal::{self, Journal, Kind};
 use crate::model::{Fleet, Limits, Node, Release, UnitId, Verdict};
 use crate::render;
 use crate::rollout::NodeProgress;
@@ -145,7 +145,9 @@ impl Daemon {
                 }
                 Err(error) => tell(News::Unavailable(error.to_string())),
             }
-            if let Some(fleet) = &fleet {
+            let awake =
+                |fleet: &&Fleet| fleet.suspend.is_none() && self.suspension(fleet).is_none();
+            if let Some(fleet) = fleet.as_ref().filter(awake) {
                 tokio::select! {
                     () = self.keep_up(fleet, &mut upkeep, tell) => {}
                     _ = wakes.stop.changed() => continue,
@@ -272,6 +274,12 @@ impl Daemon {
         }
     }
 
+    /// Why this controller changes nothing of a fleet for now, in words.
+    fn suspension(&self, fleet: &Fleet) -> Option<String> {
+        let now = self.clock.now();
+        journal::suspension(self.journal.directory(), &fleet.name, now).map(|it| it.words(now))
+    }
+
     async fn move_to(
         &self,
         fleet: &Fleet,
@@ -298,6 +306,7 @@ impl Daemon {
         asked.let_go(&self.journal).await?;
         asked.remember(fleet, &self.journal).await?;
         asked.halt(fleet);
+        asked.suspend(fleet, self.suspension(fleet));
         asked.spare(self.controller.clone());
         if let Err(error) = self.recall(release.commit.as_ref(), &mut asked).await {
             tell(News::Unavailable(error.to_string()));

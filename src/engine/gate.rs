@@ -27,8 +27,8 @@ impl Refusal {
 
     /// Whether nothing but another commit, or an operator, changes it: then it is told once.
     pub fn stays(&self) -> bool {
-        const STAY: [&str; 4] =
-            ["quarantined", "no-nodes", "older-than-last-good", "history-rewritten"];
+        const STAY: [&str; 5] =
+            ["quarantined", "no-nodes", "older-than-last-good", "history-rewritten", "suspended"];
         STAY.contains(&self.code.as_str())
     }
 }
@@ -135,6 +135,8 @@ fn hint(code: &str) -> &'static str {
             "bring the node back, mark it `optional: true` when it may sleep, or take its file out of nodes/ when \
              it is gone for good; nothing was changed"
         }
+        "suspended" => "take `suspend` out of fleet.yaml when it is over; nothing was changed",
+        "on-hold" => "end it with `gitsync resume` when it is over; nothing was changed",
         "halted" => {
             "see what `gitsync history` says of it; `gitsync apply` by hand goes on, `gitsync rollback` goes back"
         }

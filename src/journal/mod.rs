@@ -8,10 +8,12 @@ mod error;
 mod lock;
 mod record;
 mod store;
+mod suspended;
 mod unlocks;
 
 pub use departed::{Departed, Forgotten};
 pub use error::JournalError;
 pub use record::{Kind, NewRollout, Past, RolloutRecord, Shown};
 pub use store::Journal;
+pub use suspended::{Suspension, resume, suspend, suspension};
 pub use unlocks::Unlocked;

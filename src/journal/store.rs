@@ -79,6 +79,11 @@ impl Journal {
         Ok(Self { pool, directory: Arc::new(directory.to_owned()), _lock: lock.map(Arc::new) })
     }
 
+    /// The controller's state directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     async fn migrate(&self) -> Result<(), JournalError> {
         let sql = include_str!("migrations/0001_rollouts.sql").into_sql_str();
         let first = Migration::new(1, "rollouts".into(), MigrationType::Simple, sql, false);

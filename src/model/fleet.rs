@@ -19,6 +19,8 @@ pub struct Fleet {
     pub environments: Vec<Name>,
     /// How rollouts go.
     pub policy: Policy,
+    /// Why nothing is changed for now, when that is so; may be empty.
+    pub suspend: Option<String>,
     /// Machines by name.
     pub nodes: BTreeMap<Name, Node>,
     /// Sorted by unit id.

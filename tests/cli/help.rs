@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, Running, processes};
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 33] = [
     "",
     "init",
     "validate",
@@ -22,6 +22,8 @@ const COMMANDS: [&str; 31] = [
     "logs",
     "retry",
     "unlock",
+    "suspend",
+    "resume",
     "forget",
     "rollback",
     "import",

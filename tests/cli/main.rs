@@ -30,4 +30,5 @@ mod records;
 mod sealed;
 mod secret;
 mod signatures;
+mod suspended;
 mod unlucky;

@@ -223,6 +223,7 @@ fn comparing_two_commits_needs_no_node() {
         syncs: Default::default(),
         bundles: vec![],
         files: Default::default(),
+        suspend: None,
         secrets: Default::default(),
         templates: Default::default(),
         commit: None,

@@ -59,6 +59,7 @@ pub fn fleet() -> Fleet {
         syncs: BTreeMap::new(),
         bundles: Vec::new(),
         files: BTreeMap::new(),
+        suspend: None,
         secrets: BTreeMap::new(),
         templates: BTreeMap::new(),
         commit: None,

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 use self::context::Cx;
 use self::index::Index;
+use super::document::kinds::SuspendDoc;
 use super::document::{DocKind, Loaded};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Fleet, Snapshot};
@@ -45,6 +46,7 @@ pub fn lower(snapshot: &Snapshot, loaded: &Loaded) -> (Option<Fleet>, Vec<Diagno
         domain: cx.fleet.domain.clone(),
         environments: cx.fleet.environments.clone(),
         policy,
+        suspend: cx.fleet.doc.as_ref().and_then(|doc| suspended(doc.suspend.as_ref()?)),
         nodes: cx.nodes,
         instances,
         gateways,
@@ -57,6 +59,13 @@ pub fn lower(snapshot: &Snapshot, loaded: &Loaded) -> (Option<Fleet>, Vec<Diagno
         dirty: snapshot.dirty,
     });
     (fleet, cx.problems)
+}
+
+fn suspended(doc: &SuspendDoc) -> Option<String> {
+    match doc {
+        SuspendDoc::Word(suspended) => suspended.then(String::new),
+        SuspendDoc::Reason(reason) => Some(reason.0.clone()),
+    }
 }
 
 impl Cx<'_> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::text::{DomainText, Label, Network, Percent, TimeOrOff};
+use super::super::text::{DomainText, Label, Line, Network, Percent, TimeOrOff};
 use super::HealthDefaults;
 
 /// The fleet: its name, domain, environments, policy and defaults.
@@ -25,8 +25,21 @@ pub struct FleetDoc {
     pub rollout: Option<RolloutDoc>,
     /// Defaults of all health checks.
     pub health: Option<HealthDefaults>,
+    /// Whether nothing of the fleet is changed for now: `true`, or why. `false`.
+    pub suspend: Option<SuspendDoc>,
     /// Networks whose clients may use `access: mesh` routes; private and Tailscale networks when absent.
     pub mesh: Option<Vec<Network>>,
+}
+
+/// Whether nothing is changed for now.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("examples" = [true, "the NAS gets new disks"]))]
+pub enum SuspendDoc {
+    /// `true` or `false`.
+    Word(bool),
+    /// It is, and why.
+    Reason(Line),
 }
 
 /// How rollouts go.
