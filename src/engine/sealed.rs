@@ -103,7 +103,7 @@ impl Masked {
         }
         let files = open_files(&contents, release, vault)?;
         let used = contents.values().flat_map(|sealed| sealed.references());
-        let values = used.filter_map(|secret| Some(files.get(&secret.path())?.get(&secret.key)?));
+        let values = used.filter_map(|secret| files.get(&secret.path())?.get(&secret.key));
         let values: Vec<&[u8]> = values.map(|value| value.as_slice()).collect();
         if values.iter().any(|value| Redactor::is_short(value)) {
             return Err("one is shorter than four characters".to_owned());
