@@ -17,6 +17,7 @@ mod example;
 mod failing;
 mod failover;
 mod files;
+mod importing;
 mod journals;
 mod lease;
 mod links;
