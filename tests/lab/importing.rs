@@ -51,9 +51,9 @@ fn start_by_hand(stage: &Stage) {
 }
 
 /// Copies the stack's whole folder to the controller, as people do; where it lies there.
-fn copied(stage: &Stage) -> String {
-    let there = stage.host("h1").path("/srv/media").unwrap();
-    let here = stage.controller().join("media");
+fn copied(stage: &Stage, folder: &str) -> String {
+    let there = stage.host("h1").path(folder).unwrap();
+    let here = stage.controller().join(there.file_name().unwrap());
     let said = Command::new("cp").arg("-r").arg(there).arg(&here).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     here.display().to_string()
@@ -74,7 +74,7 @@ fn a_stack_made_by_hand_elsewhere_is_imported_and_taken_over_without_a_restart_a
         files.map(|(place, row)| stage.text(place, &format!("/read?path={row}")))
     };
     let found = || h1.sh(FOUND).unwrap();
-    let folder = copied(&stage);
+    let folder = copied(&stage, "/srv/media");
     let import = ["import", "compose", &folder, "--node", "h1", "--name", "films", "--adopt"];
     let users = [&web, &store].map(|place| stage.users(place.clone(), 20));
     let (before, was) = (Truth::of(&stage.lab).unwrap(), found());
@@ -123,4 +123,71 @@ fn a_stack_made_by_hand_elsewhere_is_imported_and_taken_over_without_a_restart_a
 
 fn two_rows() -> [String; 2] {
     ["precious", "precious"].map(str::to_owned)
+}
+
+/// What must not be in a repository.
+const SECRET: &str = "SMTP_PASSWORD=hunter2\n";
+
+/// A stack in its usual place, started under another project, whose secret lies in a file beside it.
+const MAILER: &str = "services:
+  app:
+    image: app:1
+    ports: [\"8080:80\"]
+    volumes: [\"kept:/kept\", \"./smtp.env:/etc/smtp.env:ro\"]
+    stop_grace_period: 2s
+volumes:
+  kept: {}
+";
+
+#[test]
+fn a_stack_under_another_project_keeps_it_its_volume_and_the_secret_that_stays_on_the_node() {
+    let Some(stage) = Stage::new("importing-secret", &Spec::of(1, HostSpec::docker)) else {
+        return;
+    };
+    stage.quick();
+    let h1 = stage.host("h1");
+    let [one, two] = ["1", "2"].map(|version| stage.app.image(version));
+    stage.load_images(&["h1"], &[("app:1", &one), ("app:2", &two)]);
+    h1.write("/opt/stacks/mailer/compose.yaml", MAILER).unwrap();
+    h1.write("/opt/stacks/mailer/smtp.env", SECRET).unwrap();
+    h1.sh("cd /opt/stacks/mailer && docker compose -p post up -d 2>&1").unwrap();
+    let place = stage.target("h1", 8080, "app");
+    stage.until(std::time::Duration::from_secs(20), "the stack", || {
+        gitsync_lab::traffic::post(place.addr, "app", "/write?path=/kept/row", b"precious")
+    });
+    let folder = copied(&stage, "/opt/stacks/mailer");
+    let import = ["import", "compose", &folder, "--node", "h1", "--adopt"];
+    let seen = || {
+        let asked = ["/read?path=/etc/smtp.env", "/read?path=/kept/row"];
+        asked.map(|path| stage.text(&place, path))
+    };
+    let kept = [SECRET, "precious"];
+    let (before, was) = (Truth::of(&stage.lab).unwrap(), stage.container("h1", "post", "app"));
+
+    // Under the folder's name a second stack would stand beside it, with an empty volume.
+    stage.run(&import).exits(0).says("./smtp.env: ");
+    stage.commit("mailer, under its folder's name");
+    let refused = stage.run(&["apply", "--yes"]).exits(3);
+    refused.says("`project: post` and `adopt: true` take it over");
+    before.same(&Truth::of(&stage.lab).unwrap()).unwrap();
+
+    // Under its own: it runs on, and what was not copied is read where it lies.
+    std::fs::remove_dir_all(stage.repository().join("services/mailer")).unwrap();
+    let flags = ["--project", "post", "--name", "mailer"];
+    stage.run(&[&import[..], &flags].concat()).exits(0);
+    assert!(!stage.repository().join("services/mailer/smtp.env").exists());
+    stage.commit("mailer");
+    let users = stage.users(place.clone(), 20);
+    stage.apply().says("converged");
+    users.stop().assert_flawless();
+    assert_eq!(stage.container("h1", "post", "app"), was);
+    assert_eq!(seen(), kept);
+
+    // A new version has both too.
+    stage.edit("services/mailer/compose.yaml", "app:1", "app:2");
+    stage.commit("mailer 2");
+    stage.apply().says("converged");
+    assert_eq!((stage.version("h1", 8080).as_str(), seen()), ("2", kept.map(str::to_owned)));
+    assert_eq!(h1.read("/opt/stacks/mailer/smtp.env").unwrap(), SECRET);
+    assert_eq!(h1.sh("docker volume ls -q").unwrap().trim(), "post_kept");
 }
