@@ -294,6 +294,9 @@ impl<'a> Bringing<'a> {
             entries.insert(WRAPPER.to_owned(), plain(&text));
             self.out.remarks.push(text::about_wrapper(&self.picked.compose, variables));
         }
+        if self.wish.adopt {
+            self.out.remarks.push(text::about_adopting(&self.out, &self.wish.node));
+        }
         self.out.compose = if self.wrapper { WRAPPER.to_owned() } else { first };
         let text = text::service(&self.out, self.wish, own);
         entries.insert("service.yaml".to_owned(), plain(&text));

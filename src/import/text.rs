@@ -1,6 +1,7 @@
 //! The texts that an import writes: `service.yaml`, and the file that brings compose files together.
 
 use super::{Proposal, Wish};
+use crate::model::Name;
 
 /// The compose file that includes what was brought, where one file alone would not say it.
 pub const WRAPPER: &str = "gitsync.compose.yaml";
@@ -29,6 +30,15 @@ pub(super) fn about_wrapper(compose: &[String], variables: bool) -> String {
     format!(
         "`{WRAPPER}` {}; the node needs Docker Compose 2.20 or later for it",
         said.join(" and ")
+    )
+}
+
+/// What is taken over is found by its project and its folder; under others a second stack would stand beside it.
+pub(super) fn about_adopting(of: &Proposal, node: &Name) -> String {
+    format!(
+        "taken over is what runs on {node} as project `{}` from {}; where `docker compose ls -a` tells others, \
+         give them: `--project`, `--directory`",
+        of.project, of.directory
     )
 }
 

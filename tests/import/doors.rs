@@ -112,7 +112,12 @@ fn flags_end_up_in_the_service() {
         "--project",
         "old_dash",
     ];
-    says(&fleet.import(&flags), 0, &["services/old-dash", "project `old_dash`"]);
+    let words = [
+        "services/old-dash",
+        "project `old_dash`",
+        "taken over is what runs on vps1 as project `old_dash` from /home/ann/dash; ",
+    ];
+    says(&fleet.import(&flags), 0, &words);
     let text =
         fs::read_to_string(fleet.repository().join("services/old-dash/service.yaml")).unwrap();
     for line in [
@@ -127,7 +132,9 @@ fn flags_end_up_in_the_service() {
     }
     says(&fleet.gitsync(&["validate"]), 0, &[]);
     let plain = Fleet::new(&stack("01-one-image"), "My.Dash_board");
-    says(&plain.import(&[]), 0, &["services/mydash-board", "project `mydash_board`"]);
+    let told = plain.import(&[]);
+    says(&told, 0, &["services/mydash-board", "project `mydash_board`"]);
+    assert!(!String::from_utf8_lossy(&told.stdout).contains("taken over"));
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn a_stack_made_by_hand_elsewhere_is_imported_and_taken_over_without_a_restart_a
 
     // Not where it runs: what is mounted by `./` would be empty. That is told, and nothing is touched.
     let told = stage.run(&import).exits(0).says("makes the same of both");
-    told.says("./data: `web` may write there; on the node it must lie at /opt/stacks/films/data");
+    told.says("./data: `web` may write there; on the node it must lie at /opt/stacks/films/data")
+        .says("taken over is what runs on h1 as project `media` from /opt/stacks/films; ");
     stage.commit("films, elsewhere");
     let refused = stage.run(&["apply", "--yes"]).exits(3);
     refused.says("`directory: /srv/media` and `adopt: true` take it over");
