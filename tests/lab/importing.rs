@@ -134,6 +134,7 @@ const MAILER: &str = "services:
   app:
     image: app:1
     ports: [\"8080:80\"]
+    env_file: [{ path: smtp.env, required: false }]
     volumes: [\"kept:/kept\", \"./smtp.env:/etc/smtp.env:ro\"]
     stop_grace_period: 2s
 volumes:

@@ -132,26 +132,40 @@ taken_stays() {
 # taken_equal DIGEST: whether every service of the loaded manifest runs as people's own files and the images of now say;
 # the ids are left in $work/taken-now.
 taken_equal() {
-    cj_dir=$work cj_without=$override
-    compose_job 60 '' "$1" config --hash '*'
-    taken_code=$?
-    cj_dir=$unit_dir cj_without='' kind='' why=''
-    [ "$taken_code" = 0 ] || return 1
-    awk 'NF == 2 && length($2) == 64' "$work/out" >"$work/hashes"
+    taken_hashes "$1" || return 1
     manifest_lines service | while read -r taken_service taken_kind taken_image; do
         printf '%s %s %s\n' "$taken_service" "$taken_kind" "$(docker image inspect --format '{{.Id}}' "$taken_image" 2>/dev/null </dev/null)"
     done >"$work/wanted-images"
     cut -d ' ' -f 1 "$work/containers" | xargs docker inspect --format '{{with index .Config.Labels "com.docker.compose.service"}}{{.}}{{else}}-{{end}} {{.Id}} {{.Image}} {{.State.Status}} {{with index .Config.Labels "com.docker.compose.config-hash"}}{{.}}{{else}}-{{end}}' \
         >"$work/running" 2>/dev/null
-    awk 'part == "hashes" { hash[$1] = $2; next }
+    awk 'part == "hashes" { hash[$1, $2]; next }
         part == "images" { once[$1] = $2 == "once"; image[$1] = $3; want[++n] = $1; next }
         !($1 in image) { next }
-        $5 == hash[$1] && $3 == image[$1] && ($4 == "running" || once[$1]) { print $2; seen[$1] = 1; next }
+        (($1, $5) in hash) && $3 == image[$1] && ($4 == "running" || once[$1]) { print $2; seen[$1] = 1; next }
         { other = 1 }
         END {
             for (i = 1; i <= n; i++) if (!(want[i] in seen)) other = 1
             exit other
         }' part=hashes "$work/hashes" part=images "$work/wanted-images" part=running "$work/running" >"$work/taken-now"
+}
+
+# taken_hashes DIGEST: what compose knows the services of people's own files by, in $work/hashes: `SERVICE HASH` lines. It
+# starts containers with what an `env_file` says put in place, and hashes files as they stand: both hashes count.
+taken_hashes() {
+    cj_dir=$work cj_without=$override
+    compose_job 60 '' "$1" config --hash '*' && awk 'NF == 2 && length($2) == 64' "$work/out" >"$work/hashes" &&
+        compose_job 60 '' "$1" config -o "$work/resolved.yaml"
+    taken_code=$?
+    cj_dir=$unit_dir cj_without='' kind='' why=''
+    [ "$taken_code" = 0 ] || return 1
+    set -- env -i "PATH=$PATH" "HOME=$home"
+    [ -z "${DOCKER_HOST:-}" ] || set -- "$@" "DOCKER_HOST=$DOCKER_HOST"
+    set -- "$@" docker compose --progress plain -p "$m_project" --project-directory "$m_directory" -f "$work/resolved.yaml"
+    job "$work" 60 / "$@" --env-file /dev/null config --hash '*'
+    taken_code=$?
+    rm -f "$work/resolved.yaml"
+    kind='' why=''
+    [ "$taken_code" = 0 ] && awk 'NF == 2 && length($2) == 64' "$work/out" >>"$work/hashes"
 }
 
 # taken_forget: from here on only labels tell what is ours.
