@@ -3,6 +3,7 @@
 pub mod compose;
 pub mod document;
 mod lower;
+pub mod plain;
 pub mod rules;
 pub mod schema;
 

@@ -1,45 +1,20 @@
 //! What looks like a secret, and would lie in Git in plain for good.
 
 use super::{Bringing, Use, VARIABLES, dotenv};
+use crate::check::plain;
 use crate::model::Entry;
-
-/// Parts of the names of variables that hold secrets.
-const PARTS: [&str; 12] = [
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "SECRET",
-    "TOKEN",
-    "APIKEY",
-    "API_KEY",
-    "PRIVATE_KEY",
-    "ACCESS_KEY",
-    "AUTHKEY",
-    "AUTH_KEY",
-    "CREDENTIAL",
-];
-/// Their ends.
-const ENDS: [&str; 4] = ["_PASS", "_PW", "_KEY", "_DSN"];
-/// Ends of the names of variables that only say where a secret is, or something about it.
-const ABOUT: [&str; 10] = [
-    "_FILE", "_PATH", "_DIR", "_NAME", "_TTL", "_LENGTH", "_EXPIRY", "_EXPIRES", "_ID", "_ENABLED",
-];
-/// How known tokens begin.
-const TOKENS: [&str; 9] =
-    ["ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "sk-", "tskey-", "-----BEGIN"];
 
 /// Whether a variable holds what must not be read by everybody.
 fn is_secret(name: &str, value: &str) -> bool {
     let value = value.trim().trim_matches(['"', '\'']);
-    let begins = |starts: &[&str]| starts.iter().any(|start| value.starts_with(start));
-    if begins(&TOKENS) && value.len() >= 12 {
+    if plain::token(value).is_some() || value.starts_with("-----BEGIN") {
         return true;
     }
     let harmless = matches!(
         value.to_ascii_lowercase().as_str(),
         "" | "yes" | "no" | "true" | "false" | "null" | "~"
     );
-    if harmless || begins(&["$", "/", "[", "{", "|", ">", "&", "*"]) {
+    if harmless || value.starts_with(['$', '/', '[', '{', '|', '>', '&', '*']) {
         return false;
     }
     let login = value.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
@@ -49,10 +24,7 @@ fn is_secret(name: &str, value: &str) -> bool {
     {
         return true;
     }
-    let name = name.to_ascii_uppercase();
-    let named =
-        PARTS.iter().any(|part| name.contains(part)) || ENDS.iter().any(|end| name.ends_with(end));
-    named && !ABOUT.iter().any(|end| name.ends_with(end)) && name != "PASS"
+    plain::names_a_secret(name)
 }
 
 /// The secrets of a file of variables, by name.
@@ -87,9 +59,7 @@ fn of_compose(text: &str) -> Vec<String> {
 /// Whether a file is a key by itself.
 fn is_key(path: &str, content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content);
-    let key =
-        text.lines().any(|line| line.starts_with("-----BEGIN") && line.contains("PRIVATE KEY"));
-    key || path.rsplit('/').next() == Some("acme.json")
+    plain::private_key(&text) || path.rsplit('/').next() == Some("acme.json")
 }
 
 impl Bringing<'_> {
@@ -191,7 +161,7 @@ mod tests {
             ("DB_PASS", "'x y'"),
             ("APP_KEY", "base64:abc="),
             ("DATABASE_URL", "postgres://app:pw@db/app"),
-            ("X", "ghp_0123456789abcdef"),
+            ("X", "ghp_1a2B3c4D5e6F7g8H9i0JkLmNoPqRsTuVwXy2"),
             ("smtp_password", "1234"),
         ] {
             assert!(is_secret(name, value), "{name}={value}");
