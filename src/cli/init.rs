@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::check;
 use crate::model::Name;
+use crate::transport::script::shell_quote;
 
 use super::context::Global;
 use super::init_files::{self, Host, Start};
@@ -88,7 +89,10 @@ impl Init {
         text.push_str(&committed.told());
         text.push_str("\nNext:\n");
         if self.directory != Path::new(".") {
-            text.push_str(&format!("  cd {}\n", shell_word(&self.directory.display().to_string())));
+            text.push_str(&format!(
+                "  cd {}\n",
+                shell_quote(&self.directory.display().to_string())
+            ));
         }
         text.push_str(&committed.commands());
         for (command, what) in [
@@ -219,15 +223,6 @@ fn host(text: &str) -> Result<Host, String> {
     let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
     let address = address.ok_or_else(|| format!("`{host}` has no address"))?.ip();
     Ok(Host { name, host, address, user })
-}
-
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

@@ -3,19 +3,7 @@
 use regex::Regex;
 
 use crate::check::document::Yaml;
-
-/// The keys that hold a rule, as files and `.sops.yaml` have them.
-pub(super) const RULES: [&str; 6] = [
-    "unencrypted_suffix",
-    "encrypted_suffix",
-    "unencrypted_regex",
-    "encrypted_regex",
-    "unencrypted_comment_regex",
-    "encrypted_comment_regex",
-];
-
-/// The suffix of keys that stay plain when nothing else is said.
-pub(super) const SUFFIX: &str = "_unencrypted";
+pub(super) use crate::check::document::{PLAIN_SUFFIX as SUFFIX, SECRET_RULES as RULES};
 
 /// Which values of a file are encrypted.
 #[derive(Clone, Debug)]

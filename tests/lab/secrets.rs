@@ -7,6 +7,7 @@ use gitsync::secrets::{Creation, Opener, Recipient, created};
 use gitsync::settings::{KeyPlace, SecretText};
 use gitsync_lab::{HostSpec, Spec};
 
+use crate::said::Said;
 use crate::stage::Stage;
 
 const FIRST: &str = "s3nt1nel-'first' $alue \"1\"";
@@ -52,6 +53,13 @@ fn web(version: &str) -> String {
     )
 }
 
+/// `apply` by a controller that has the key.
+fn apply_with(stage: &Stage, key: &Path) -> Said {
+    let arguments = ["apply", "--yes"];
+    let mut command = stage.gitsync(&arguments);
+    stage.finish(&arguments, command.env("GITSYNC_AGE_KEY_FILE", key))
+}
+
 /// The secret as the one container of the host has it.
 fn inside(stage: &Stage) -> String {
     let format = "{{range .Config.Env}}{{println .}}{{end}}";
@@ -75,11 +83,7 @@ fn a_secret_reaches_its_container_and_no_label_file_of_others_or_process_list() 
     stage.write("secrets/web.yaml", &first);
     stage.write("services/web.yaml", &web("1"));
     stage.commit("a secret");
-    let apply = || {
-        let arguments = ["apply", "--yes"];
-        let mut command = stage.gitsync(&arguments);
-        stage.finish(&arguments, command.env("GITSYNC_AGE_KEY_FILE", &key))
-    };
+    let apply = || apply_with(&stage, &key);
     apply().exits(0);
     assert_eq!(inside(&stage), FIRST);
 
@@ -129,11 +133,7 @@ fn a_brought_compose_file_gets_its_secrets_beside_it_and_they_follow_what_change
          \x20   environment: { TOKEN: \"${TOKEN}\" }\n    volumes: [\"./keys:/keys:ro\"]\n",
     );
     stage.commit("a shop");
-    let apply = || {
-        let arguments = ["apply", "--yes"];
-        let mut command = stage.gitsync(&arguments);
-        stage.finish(&arguments, command.env("GITSYNC_AGE_KEY_FILE", &key))
-    };
+    let apply = || apply_with(&stage, &key);
     apply().exits(0);
     assert_eq!(inside(&stage), FIRST);
     let h1 = stage.host("h1");

@@ -17,6 +17,7 @@ pub use json::to_json;
 pub use load::{Document, Loaded, load};
 pub use parse::{parse_tree, start_of, too_large};
 pub use places::{Places, escape, segments, value_at};
+pub use secrets::{PLAIN_SUFFIX, SECRET_RULES};
 pub use tree::{Kind, Meaning, Pair, Scalar, Span, Tree, Yaml};
 pub use validate::{problems, suggest};
 

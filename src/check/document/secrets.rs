@@ -13,8 +13,8 @@ use crate::model::{Name, SecretFile, Snapshot};
 const SEALED: &str = "ENC[";
 /// The key of the block that says how a file is encrypted.
 const METADATA: &str = "sops";
-/// Keys of that block that leave values plain by a rule of the author's.
-const RULES: [&str; 6] = [
+/// Keys of that block, and of `.sops.yaml`, that say by a rule of the author's which values are encrypted.
+pub const SECRET_RULES: [&str; 6] = [
     "unencrypted_suffix",
     "encrypted_suffix",
     "unencrypted_regex",
@@ -23,7 +23,7 @@ const RULES: [&str; 6] = [
     "encrypted_comment_regex",
 ];
 /// What the name of a value ends with that stays plain when there is no rule.
-const PLAIN_SUFFIX: &str = "_unencrypted";
+pub const PLAIN_SUFFIX: &str = "_unencrypted";
 const HOW: &str = "encrypt it: `gitsync secret edit`, or `sops --encrypt --in-place`";
 
 impl Loaded {
@@ -105,7 +105,7 @@ fn problems(tree: &Tree) -> Vec<Diagnostic> {
         let problem = Diagnostic::error(codes::NO_AGE_RECIPIENT, message, place);
         found.push(problem.hint("add one: `sops --rotate --in-place --add-age age1…`"));
     }
-    if RULES.iter().any(|rule| metadata.get(rule).is_some_and(|it| !it.is_null())) {
+    if SECRET_RULES.iter().any(|rule| metadata.get(rule).is_some_and(|it| !it.is_null())) {
         return found;
     }
     let plain = leaves(tree).into_iter().filter(|(path, leaf)| {
