@@ -1,5 +1,6 @@
 //! `gitsync render`: the artifacts exactly as they would land.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +10,7 @@ use crate::model::{Artifact, Content, Name, Unit};
 use super::context::{Global, Place};
 use super::problem::Problem;
 
-/// Write or print every file exactly as it would land on its node.
+/// Write or print every file exactly as it would land on its node, with secrets as `[secret FILE.KEY]`.
 #[derive(Debug, Args)]
 pub struct Render {
     #[command(flatten)]
@@ -43,15 +44,19 @@ impl Render {
     }
 
     fn put(&self, unit: &Unit, artifact: &Artifact) -> Result<(), Problem> {
-        let Content::Bytes(bytes) = &artifact.content else { return Ok(()) };
+        let bytes = match &artifact.content {
+            Content::Bytes(bytes) => Cow::Borrowed(bytes),
+            Content::Sealed(sealed) => Cow::Owned(sealed.masked()),
+            Content::OnNode(_) => return Ok(()),
+        };
         match &self.out {
-            Some(out) => write(out, unit, artifact, bytes),
+            Some(out) => write(out, unit, artifact, &bytes),
             None => {
                 let head = format!("# {}:{}", unit.id.node, artifact.destination);
                 anstream::println!(
                     "{head} ({:04o})\n{}",
                     artifact.mode,
-                    String::from_utf8_lossy(bytes)
+                    String::from_utf8_lossy(&bytes)
                 );
                 Ok(())
             }

@@ -147,6 +147,22 @@ impl Sealed {
     }
 }
 
+impl Sealed {
+    /// The content as it may be shown: `[secret db.password]` where a secret stands.
+    pub fn masked(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Plain(plain) => bytes.extend_from_slice(plain),
+                Part::Secret { reference, .. } => {
+                    bytes.extend_from_slice(format!("[secret {reference}]").as_bytes());
+                }
+            }
+        }
+        bytes
+    }
+}
+
 /// Whether the name of a blob is that of a content with secrets.
 pub fn is_sealed(blob: &str) -> bool {
     blob.starts_with('k')

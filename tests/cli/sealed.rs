@@ -211,6 +211,7 @@ fn secrets_reach_their_units_and_no_command_file_or_process_list_shows_them() {
     ] {
         sealed.gitsync(arguments).exits(0);
     }
+    sealed.gitsync(&["render"]).exits(0).says("odd=[secret app.odd]");
     sealed.gitsync(&["apply", "--yes"]).exits(0);
     let environment = sealed.environment();
     assert!(environment.contains(&format!("TOKEN={TOKEN}")), "{environment:?}");
