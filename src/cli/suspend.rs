@@ -88,5 +88,8 @@ impl ResumeCommand {
 }
 
 fn problem(settings: &Settings, error: &std::io::Error) -> Problem {
-    Problem::new(format!("{}: {error}", settings.state.display()))
+    let state = settings.state.display();
+    let why = error.kind();
+    Problem::new(format!("what is suspended can't be written below {state}: {why}"))
+        .hint("make room there, or pass --state DIR; nothing was changed")
 }

@@ -40,6 +40,15 @@ fn a_fleet_is_suspended_and_resumed_beside_a_running_daemon() {
     daemon.hears("converged");
     let said = lab.gitsync(&["suspend", "--reason", " "]).exits(1);
     assert!(said.err.contains("needs a reason"), "{}", said.err);
+    let file = lab.home().join("file");
+    std::fs::write(&file, "").unwrap();
+    let state = file.display().to_string();
+    let said = lab.gitsync(&["suspend", "--reason", "x", "--state", &state]).exits(1);
+    assert!(
+        said.err.contains("can't be written below") && said.err.contains("hint: "),
+        "{}",
+        said.err
+    );
     let not = lab.gitsync(&["resume"]).exits(1);
     assert!(not.err.contains("is not suspended"), "{}", not.err);
     lab.gitsync(&["suspend", "--reason", "by hand for a while", "--for", "1h"])
