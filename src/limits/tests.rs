@@ -1,5 +1,7 @@
 //! Whole repositories against limits: what is beyond them is told with its place and key, and nothing else is.
 
+mod secrets;
+
 use super::*;
 use crate::model::{ComposeLimits, Content, Entry, Pin, Snapshot, Units};
 use crate::{check, render};
@@ -231,28 +233,6 @@ fn files_of_the_node_become_environment_from_listed_directories_only() {
         &limits,
         "vps1/service.x (services/x.yaml): S would be read from /etc/shadow on the node (limits.node_files)",
     );
-}
-
-#[test]
-fn a_unit_has_the_secrets_that_are_listed_for_it_and_no_others() {
-    let key = "secrets/db.yaml";
-    let sealed = "admin: ENC[a]\nweb: ENC[b]\nsops:\n    age:\n        - recipient: age1\n          enc: x\n";
-    let text =
-        "image: acme/x:1\nplacement: { on: all }\nenv: { P: secret:db.web, A: secret:db.admin }\n";
-    let files = [(key, sealed), ("services/x.yaml", text)];
-    let allowed = |pattern: &str, unit: &str| {
-        let secrets = listed(unit).map(|units| [(pattern.to_owned(), units)].into());
-        Limits { secrets, ..Limits::default() }
-    };
-    one(&files, &allowed("db.*", "*/service.x"), "");
-    one(
-        &files,
-        &allowed("db.web", "*/service.x"),
-        "vps1/service.x (services/x.yaml): it would be given the secret db.admin (limits.secrets)",
-    );
-    assert_eq!(told(&files, &allowed("*", "*/service.y")).len(), 2);
-    let none = Limits { secrets: Some(BTreeMap::new()), ..Limits::default() };
-    assert_eq!(told(&files, &none).len(), 2);
 }
 
 /// Limits that leave containers nothing of their node.
